@@ -1,0 +1,1 @@
+"""Answers kept for later: keys and bounded stores."""

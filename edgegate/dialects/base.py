@@ -1,0 +1,194 @@
+"""What a dialect is made of: the protocols every wire format implements, and the values that pass between them.
+
+A dialect has a *client side* (apps speak it to us), a *provider side* (we speak it to a provider), or both. Between them
+stands the neutral form, the chat: OpenAI chat-completions JSON with the ecosystem's extensions (see `chat.py`). N client
+sides and M provider sides make N + M translators.
+
+Everything here is pure. A dialect object is built once per configured provider or surface, holds no state of an exchange,
+and may be used by any number of exchanges at once; what belongs to one reply lives in the tap made for it.
+"""
+
+from __future__ import annotations
+
+import enum
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Any, Protocol
+
+from edgegate.errors import GatewayError
+from edgegate.taps import Tap
+
+Json = dict[str, Any]
+Chat = dict[str, Any]  # neutral form of a request; see chat.py for its shape
+HeaderList = list[tuple[bytes, bytes]]
+
+
+class Operation(enum.Enum):
+    """What the client wants, independent of the dialect. Values are OpenTelemetry's `gen_ai.operation.name` where it has one."""
+
+    CHAT = "chat"
+    COMPLETION = "text_completion"
+    EMBEDDINGS = "embeddings"
+    MODELS = "models"
+    RELAY = "relay"  # any other path of a provider, passed through
+
+
+@dataclass(slots=True)
+class Usage:
+    """Tokens of one attempt, in one algebra for all vendors.
+
+    `input_tokens` includes cached ones and cache writes; `output_tokens` includes reasoning. The other fields are parts of
+    these two, never additions. `reported` is False until the provider gave a usage object.
+    """
+
+    input_tokens: int = 0
+    output_tokens: int = 0
+    cached_tokens: int = 0
+    cache_write_tokens: int = 0  # all cache writes, whatever their lifetime
+    cache_write_1h_tokens: int = 0  # the part of cache_write_tokens with the one-hour lifetime
+    reasoning_tokens: int = 0
+    reported: bool = False
+
+
+@dataclass(slots=True)
+class Progress:
+    """What has been understood of one reply so far. Written by the tap that parses it; read by forward, relay and meter.
+
+    started: the first meaningful event was seen (text, reasoning, a tool call, or a finish); a role, a ping, an empty delta
+        or a usage report alone is not meaningful.
+    finished: the finish reason (of every choice that was started) has arrived, so the answer is whole even if the stream's
+        terminal line never comes.
+    events: number of events seen, comments and pings not counted; the idle time limit looks at it.
+    error: the provider reported an error inside the reply; nothing after it is passed on.
+    """
+
+    usage: Usage = field(default_factory=Usage)
+    started: bool = False
+    finished: bool = False
+    events: int = 0
+    error: GatewayError | None = None
+    model: str = ""  # as the provider named it
+    finish_reason: str = ""  # in OpenAI's words
+
+
+@dataclass(frozen=True, slots=True)
+class Ask:
+    """One request on its way to one target. `chat["model"]` is what the client asked for; `model` is the target's name for it.
+
+    id: becomes the reply's id where the provider gives none, e.g. `chatcmpl-1f0c...`.
+    created: Unix seconds, for replies that need a time stamp and whose provider gives none.
+    stream: whether the client asked for a stream.
+    include_usage: whether the client of a stream asked to see the usage chunk.
+    """
+
+    chat: Chat
+    model: str
+    stream: bool
+    id: str
+    created: int
+    include_usage: bool = False
+
+
+@dataclass(slots=True)
+class WireRequest:
+    """A request in a provider's format. Credentials, Host and framing headers are added by whoever sends it.
+
+    path: origin-form below the provider's base path, query included, already percent-encoded, e.g.
+        `/v1beta/models/gemini-2.5-flash:streamGenerateContent?alt=sse`.
+    dropped: names of the request's fields that this provider cannot carry.
+    """
+
+    path: str
+    body: bytes
+    headers: HeaderList = field(default_factory=list)
+    dropped: list[str] = field(default_factory=list)
+    method: str = "POST"
+
+
+class ProviderSide(Protocol):
+    """How to speak to one kind of provider."""
+
+    name: str
+    """Dialect name: `openai`, `anthropic`, `gemini`, `mistral`, `ollama`."""
+
+    native: Mapping[str, str]
+    """Client formats this provider takes and answers byte for byte -> path of the endpoint, e.g.
+    {"anthropic.messages": "/v1/messages"}. For these nothing is translated: `watch` and `glance` read along instead."""
+
+    def authorize(self, key: str) -> HeaderList:
+        """Header lines that carry the credential, and any that every request needs (such as anthropic-version)."""
+        ...
+
+    def request(self, ask: Ask) -> WireRequest:
+        """The chat in this provider's format. Raises a 400 `GatewayError` naming the field for what cannot be sent."""
+        ...
+
+    def whole(self, ask: Ask, body: bytes, progress: Progress) -> bytes:
+        """A plain 200 reply -> chat completion JSON. Fills `progress` (usage, model, finish_reason, started, finished).
+        A body that is an error, is not of this format or holds no answer raises `GatewayError` (502 `bad_reply` unless the
+        body says better), never returns an empty answer."""
+        ...
+
+    def stream(self, ask: Ask, progress: Progress) -> Tap:
+        """Tap: this provider's stream -> chat SSE bytes (`data: {chunk}\\n\\n` ... `data: [DONE]\\n\\n`). With
+        `ask.include_usage` the last chunk before [DONE] has `choices: []` and the usage; without, there is none. `[DONE]` is
+        written by `end(Outcome.OK)` at the latest, and never on another outcome."""
+        ...
+
+    def watch(self, format: str, ask: Ask, progress: Progress) -> Tap:
+        """Tap for a native stream: passes the bytes on unchanged, whole events only, and fills `progress`."""
+        ...
+
+    def glance(self, format: str, body: bytes, progress: Progress) -> None:
+        """Reads usage, model and finish reason out of a native plain 200 reply, changing nothing. Raises as `whole` does."""
+        ...
+
+    def error(self, status: int, headers: Mapping[str, str], body: bytes) -> GatewayError:
+        """A reply that is not 2xx -> error, keeping the provider's words, retry-after and `WireError`. Any body is possible
+        (HTML, empty, cut): never raises. Header names in lower case."""
+        ...
+
+    def embed(self, request: Json, model: str) -> WireRequest:
+        """An OpenAI-shaped embeddings request in this provider's format (the neutral form of embeddings)."""
+        ...
+
+    def embedded(self, request: Json, model: str, body: bytes, progress: Progress) -> bytes:
+        """A plain embeddings reply -> OpenAI embeddings JSON, `encoding_format: base64` honoured."""
+        ...
+
+
+class ClientSide(Protocol):
+    """How apps speak one format to us."""
+
+    format: str
+    """Name of the format: `openai.chat`, `openai.completions`, `openai.embeddings`, `anthropic.messages`."""
+
+    dialect: str
+    """Name of the dialect that errors are written in: `openai`, `anthropic`."""
+
+    operation: Operation
+
+    def check(self, request: Json) -> None:
+        """Validates what edgegate relies on (structure, not taste: a value the provider may refuse is left to it). Raises a 400
+        `GatewayError` that names the field and what was expected. Cheap: it runs on every request."""
+        ...
+
+    def chat(self, request: Json) -> Chat:
+        """A checked request in neutral form. May share parts with `request`; neither is changed afterwards."""
+        ...
+
+    def whole(self, request: Json, reply: bytes) -> bytes:
+        """Chat completion JSON -> a plain reply of this format."""
+        ...
+
+    def stream(self, request: Json, id: str) -> Tap:
+        """Tap: chat SSE bytes -> this format's stream."""
+        ...
+
+    def error(self, error: GatewayError, request_id: str) -> bytes:
+        """The JSON body for an error; the HTTP status is `error.status`."""
+        ...
+
+    def error_event(self, error: GatewayError, request_id: str) -> bytes:
+        """The bytes that end a stream with an explicit error. They follow whole events only."""
+        ...

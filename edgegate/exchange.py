@@ -1,0 +1,171 @@
+"""The exchange: one request of a client and everything that happens until its end.
+
+It travels through the chain by reference; each stage reads what earlier ones found out and writes what it is there to find
+out. The comments name the writer of each group of fields.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Awaitable, Callable
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Protocol
+
+from edgegate.dialects.base import Chat, ClientSide, HeaderList, Json, Operation, Progress, Usage, WireRequest
+from edgegate.errors import GatewayError
+from edgegate.taps import Outcome, Tap
+from edgegate.wire.document import parse_object
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+    from edgegate.access.keys import Key
+    from edgegate.routing.catalog import Target
+
+
+class Sink(Protocol):
+    """Where a body pushes its bytes. Neither method waits."""
+
+    def push(self, data: bytes) -> None: ...
+
+    def finish(self, outcome: Outcome, error: GatewayError | None) -> None:
+        """Called exactly once, after the last `push`. `error` says what happened unless the outcome is OK."""
+        ...
+
+
+class Body(Protocol):
+    """A reply body that is still arriving. It holds what came so far and pushes once it has a sink."""
+
+    def attach(self, sink: Sink) -> None: ...
+
+    def pause(self) -> None:
+        """Stop reading from the provider until `resume()`: the client is slower than the provider."""
+        ...
+
+    def resume(self) -> None: ...
+
+    def abort(self) -> None:
+        """Close the provider's connection at once. Nothing is pushed afterwards and `finish` is not called."""
+        ...
+
+
+@dataclass(slots=True)
+class Reply:
+    """What goes back. `format` says in which format the bytes are, as far as the taps already added have brought them: the
+    client's own, or `openai.chat` (the chat), which the gate translates for its client."""
+
+    status: int
+    headers: HeaderList
+    body: bytes | Body
+    format: str
+    stream: bool = False
+    length: int | None = None  # of a streaming body, where it is known beforehand (relayed files)
+    taps: list[Tap] = field(default_factory=list)
+
+
+class Upload(Protocol):
+    """A request body that is streamed instead of read: relayed paths."""
+
+    length: int | None
+
+    async def read(self) -> bytes:
+        """The next piece; b"" at the end."""
+        ...
+
+
+@dataclass(slots=True)
+class Attempt:
+    """One try at one target. Becomes one row of the ledger. Times are in seconds on the monotonic clock."""
+
+    id: str
+    provider: str
+    dialect: str
+    model: str
+    started: float
+    progress: Progress
+    status: int = 0
+    outcome: Outcome | None = None
+    error: str = ""
+    first: float = 0.0  # when the first meaningful event came
+    ended: float = 0.0
+    cost_nano_usd: int | None = None  # None: unknown
+
+    @property
+    def usage(self) -> Usage:
+        return self.progress.usage
+
+    def failed(self, error: GatewayError, now: float) -> None:
+        """Notes the end of an attempt that gave no answer. The first word stands."""
+        if self.outcome is None:
+            self.outcome = Outcome.TIMEOUT if error.status == 504 else Outcome.REJECTED if error.status < 500 else Outcome.FAILED
+            self.status = error.status
+            self.error = error.code
+            self.ended = now
+
+
+@dataclass(slots=True)
+class Exchange:
+    """See the module. `id` is the request id that the client sees and every log line carries."""
+
+    # the gate
+    id: str
+    method: str
+    path: str  # raw path, without the query
+    query: str
+    headers: Mapping[str, str]  # case-insensitive
+    raw_headers: tuple[tuple[bytes, bytes], ...]
+    remote: str
+    operation: Operation
+    client: ClientSide
+    started: float  # monotonic seconds
+    created: int  # Unix seconds
+    body: bytes = b""
+    upload: Upload | None = None
+    model: str = ""  # as the client named it
+    stream: bool = False
+    relay_provider: str = ""
+    relay_path: str = ""
+    # auth
+    key: Key | None = None
+    user: str = ""
+    # cache
+    cache: str = ""  # hit, miss, skip; empty without the stage
+    # route
+    targets: tuple[Target, ...] = ()
+    # failover: the target of this attempt
+    target: Target | None = None
+    # translate, once per attempt
+    wire: WireRequest | None = None
+    decoder: Tap | None = None
+    progress: Progress = field(default_factory=Progress)
+    # forward
+    attempts: list[Attempt] = field(default_factory=list)
+    reply: Reply | None = None
+    # the gate and the relay, at the end
+    status: int = 0
+    outcome: Outcome | None = None
+    error: GatewayError | None = None
+    ended: float = 0.0
+    bytes_out: int = 0
+    on_end: list[Callable[[Exchange], None]] = field(default_factory=list)
+    later: list[Callable[[], Awaitable[None]]] = field(default_factory=list)
+    dropped: list[str] = field(default_factory=list)
+    _request: Json | None = None
+    _chat: Chat | None = None
+
+    @property
+    def request(self) -> Json:
+        """The body as JSON, parsed and checked when first asked for: a caller is authenticated before its body is read closely.
+        Raises a 400 in the client's words. Sets `model` and `stream`."""
+        if self._request is None:
+            request = parse_object(self.body)
+            self.client.check(request)
+            self._request = request
+            self.model = request.get("model") or ""
+            self.stream = request.get("stream") is True
+        return self._request
+
+    def chat(self) -> Chat:
+        """The request in neutral form, made when first asked for. Raises the client side's 400."""
+        if self._chat is None:
+            self._chat = self.client.chat(self.request)
+        return self._chat

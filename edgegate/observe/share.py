@@ -1,0 +1,51 @@
+"""Metrics over several worker processes: each writes its numbers into a file once a second, whoever is scraped adds them up.
+
+The files lie in a directory that the supervisor makes and removes. A worker that ends leaves its last numbers behind, so
+counters never fall; the gauge of running exchanges is written as zero at the end.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from pathlib import Path
+from typing import Any
+
+import orjson
+
+from edgegate.observe.metrics import Metrics
+
+EVERY_S = 1.0
+
+
+class SharedMetrics:
+    """One worker's part. Without a directory (a single worker) nothing is written and there are no others."""
+
+    def __init__(self, metrics: Metrics, directory: Path | None, worker: str) -> None:
+        self._metrics = metrics
+        self._directory = directory
+        self._file = directory / f"{worker}.json" if directory is not None else None
+
+    def others(self) -> list[dict[str, Any]]:
+        """The other workers' last snapshots."""
+        if self._directory is None:
+            return []
+        found = []
+        for file in sorted(self._directory.glob("*.json")):
+            if file != self._file:
+                try:
+                    found.append(orjson.loads(file.read_bytes()))
+                except (OSError, orjson.JSONDecodeError):  # pragma: no cover - replaced or removed this instant
+                    continue
+        return found
+
+    def write(self) -> None:
+        if self._file is not None:
+            fresh = self._file.with_suffix(".new")
+            fresh.write_bytes(orjson.dumps(self._metrics.snapshot()))
+            fresh.replace(self._file)  # readers see the old or the new one, never half
+
+    async def run(self) -> None:
+        """Writes until cancelled."""
+        while True:
+            self.write()
+            await asyncio.sleep(EVERY_S)

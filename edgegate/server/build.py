@@ -1,0 +1,116 @@
+"""From the configuration to live objects: dialects by name, the catalogue, the stages in order."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import replace
+from typing import Any
+
+from edgegate.access.keys import Key, KeyRing, digest
+from edgegate.chain import Stage
+from edgegate.config.discover import vendor_defaults
+from edgegate.config.model import Config, KeyOptions, ProviderOptions, TranslateOptions
+from edgegate.dialects.anthropic.provider import AnthropicProvider
+from edgegate.dialects.base import ProviderSide
+from edgegate.dialects.compat import COMPAT
+from edgegate.dialects.gemini.provider import GeminiProvider
+from edgegate.dialects.http import HttpProvider
+from edgegate.dialects.mistral.provider import MistralProvider
+from edgegate.dialects.ollama.provider import OllamaProvider
+from edgegate.ledger.prices import Prices
+from edgegate.observe.logs import ExchangeLog
+from edgegate.observe.metrics import Metrics
+from edgegate.routing.catalog import Catalog, Provider
+from edgegate.stages.auth import Auth
+from edgegate.stages.cache import Cache
+from edgegate.stages.failover import Failover
+from edgegate.stages.forward import Forward
+from edgegate.stages.meter import Meter
+from edgegate.stages.route import Route
+from edgegate.stages.translate import Translate
+from edgegate.upstream.deadlines import Deadlines
+
+Sides = Mapping[str, tuple[ProviderSide, ProviderOptions]]
+
+
+def build_sides(config: Config) -> dict[str, tuple[ProviderSide, ProviderOptions]]:
+    """Each provider's dialect, and its options with the vendor's address and prefixes filled in. Raises `ValueError`."""
+    sides: dict[str, tuple[ProviderSide, ProviderOptions]] = {}
+    translate = next((stage.options for stage in config.chain if stage.name == "translate"), TranslateOptions())
+    for name, options in config.providers.items():
+        dialect = options.dialect or name
+        vendor = vendor_defaults(dialect)
+        side = _side(dialect, translate)
+        if vendor is not None:
+            options = replace(options, base_url=options.base_url or vendor.base_url, prefixes=options.prefixes or vendor.prefixes)
+        sides[name] = (side, options)
+    return sides
+
+
+def _side(dialect: str, translate: TranslateOptions) -> ProviderSide:
+    if dialect == "anthropic":
+        return AnthropicProvider(default_max_tokens=translate.default_max_tokens)
+    if dialect == "gemini":
+        return GeminiProvider()
+    if dialect == "mistral":
+        return MistralProvider()
+    if dialect == "ollama":
+        return OllamaProvider()
+    if dialect == "http":
+        return HttpProvider()
+    row = COMPAT.get(dialect)
+    if row is None:
+        raise ValueError(f"unknown dialect {dialect!r}")
+    return row.provider()
+
+
+def build_catalog(config: Config, sides: Sides, simulated: frozenset[str]) -> Catalog:
+    """The models of all providers."""
+    providers = [
+        Provider(name, side, options.base_url, options.models, options.prefixes, name in simulated)
+        for name, (side, options) in sides.items()
+    ]
+    models = config.models
+    return Catalog(providers, models.aliases, models.fallbacks, models.default_provider)
+
+
+def build_keys(options: Sequence[KeyOptions]) -> KeyRing:
+    """The key ring. Secrets are hashed here and not kept."""
+    keys = []
+    for number, option in enumerate(options, 1):
+        hashed = bytes.fromhex(option.hash.removeprefix("sha256:")) if option.hash else digest(option.key.reveal())
+        keys.append(Key(option.name or f"key-{number}", hashed, option.tenant, option.user, option.models, option.providers))
+    return KeyRing(keys)
+
+
+def build_stages(
+    config: Config,
+    catalog: Catalog,
+    sides: Sides,
+    deadlines: Deadlines,
+    metrics: Metrics,
+    log: ExchangeLog,
+    clock: Callable[[], float],
+) -> list[Stage]:
+    """The stages of the chain, in the configured order."""
+    server = config.server
+
+    def stage(name: str, options: Any) -> Stage:
+        match name:
+            case "auth":
+                return Auth(options, build_keys(config.keys), server.trusted_proxies)
+            case "cache":
+                return Cache(options, clock)
+            case "route":
+                return Route(catalog)
+            case "failover":
+                return Failover(options)
+            case "translate":
+                return Translate()
+            case "forward":
+                return Forward(options, sides, deadlines, server.body_timeout)
+            case "meter":
+                return Meter(Prices.load(config.prices), metrics, log)
+        raise ValueError(f"unknown stage {name!r}")
+
+    return [stage(entry.name, entry.options) for entry in config.chain]

@@ -1,0 +1,420 @@
+"""The gate: where a request becomes an exchange and a reply becomes bytes.
+
+It reads the request, finds its surface, runs the chain, brings the reply into the client's format, writes it and ends the
+exchange: once, whatever happened. Every error leaves here in the words of the client's dialect; what is not a `GatewayError`
+is a fault of ours and becomes a 500 without details, logged with its trace.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import itertools
+import secrets
+import time
+from collections.abc import Callable
+from typing import TYPE_CHECKING, Any, cast
+
+import structlog
+from aiohttp import StreamReader, web
+
+from edgegate.chain import Proceed
+from edgegate.dialects.base import HeaderList, Operation
+from edgegate.errors import GatewayError, Source
+from edgegate.exchange import Attempt, Exchange, Reply
+from edgegate.server.connection import ClientConnection
+from edgegate.server.heads import HeadWriter
+from edgegate.server.relay import Relay, end_taps
+from edgegate.server.surfaces import Surfaces, models_path, relayed
+from edgegate.taps import Outcome
+from edgegate.wire.headers import valid_host, valid_request_id
+from edgegate.wire.inflate import InflateError, Inflater
+
+if TYPE_CHECKING:
+    from edgegate.server.gateway import State
+
+JSON = (b"content-type", b"application/json")
+NO_BODY = frozenset({"GET", "HEAD", "OPTIONS"})
+
+
+class Spliced(web.StreamResponse):
+    """A response whose bytes went out already: nothing is left for aiohttp to do but keep the connection or close it."""
+
+    def __init__(self, keep: bool) -> None:
+        super().__init__()
+        self._keep = keep
+
+    async def prepare(self, request: web.BaseRequest) -> None:
+        return None
+
+    async def write_eof(self, data: bytes = b"") -> None:
+        return None
+
+    @property
+    def keep_alive(self) -> bool:
+        return self._keep
+
+
+class Gate:
+    """See the module. `state()` gives the configuration in force; an exchange keeps the one it began with."""
+
+    def __init__(self, state: Callable[[], State], background: set[asyncio.Task[None]]) -> None:
+        self._state = state
+        self._background = background
+        self._surfaces = Surfaces()
+        self._heads = HeadWriter()
+        self._log = structlog.get_logger("gate")
+        self._kept, self._closed = Spliced(True), Spliced(False)
+        # unique, not secret: random per process, counted within it (3 us cheaper than random bytes per request)
+        self._id_prefix = secrets.token_hex(8)
+        self._ids = itertools.count(1)
+        self.relays: set[Relay] = set()
+        self.in_flight = 0
+        self.draining = False
+        self.idle = asyncio.Event()  # set when the last exchange ends while draining
+
+    async def __call__(self, request: web.BaseRequest) -> web.StreamResponse:
+        state = self._state()
+        path, _, query = request._message.path.partition("?")
+        local = state.local.find(request.method, path)
+        if local is not None:
+            return await local(request)
+        ex = self._exchange(request, path, query)
+        if self.draining:
+            return self._refuse(request, ex, GatewayError(503, "draining", "The gateway is shutting down.", retry_after_s=1.0))
+        if self.in_flight >= state.server.max_in_flight:
+            return self._refuse(
+                request, ex, GatewayError(503, "overloaded", "The gateway has too many requests in flight.", retry_after_s=1.0)
+            )
+        self.in_flight += 1
+        state.metrics.in_flight = self.in_flight
+        try:
+            return await self._serve(request, ex, state)
+        except GatewayError as error:
+            return self._refuse(request, ex, error)
+        except asyncio.CancelledError:
+            ex.outcome = Outcome.CLIENT_GONE
+            raise
+        except Exception as error:
+            self._log.error("fault", request_id=ex.id, path=ex.path[:200], exc_info=error)
+            return self._refuse(request, ex, GatewayError(500, "internal_error", "An internal error of the gateway; it has been logged."))
+        finally:
+            self.in_flight -= 1
+            if self.draining and not self.in_flight:
+                self.idle.set()
+            state.metrics.in_flight = self.in_flight
+            self._end(ex, state)
+
+    def plain_error(self, error: GatewayError) -> bytes:
+        """An error body for a request that could not even be parsed, so that nobody knows its dialect: OpenAI's, with no id."""
+        return self._surfaces.openai.error(error, "")
+
+    # -- the request
+
+    def _exchange(self, request: web.BaseRequest, path: str, query: str) -> Exchange:
+        headers = request.headers
+        given = headers.get("X-Request-ID")
+        peer = request._transport_peername
+        return Exchange(
+            id=given if given is not None and valid_request_id(given) else f"{self._id_prefix}{next(self._ids):08x}",
+            method=request.method,
+            path=path,
+            query=query,
+            headers=headers,
+            raw_headers=request._message.raw_headers,
+            remote=peer[0] if isinstance(peer, tuple) else "",
+            operation=Operation.RELAY,
+            client=self._surfaces.openai,
+            started=time.monotonic(),
+            created=int(time.time()),
+        )
+
+    async def _serve(self, request: web.BaseRequest, ex: Exchange, state: State) -> web.StreamResponse:
+        surface = self._surfaces.posts.get(ex.path)
+        ex.client = surface.client if surface is not None else self._surfaces.guess(ex.path, ex.headers)
+        hosts = request.headers.getall("Host", ())
+        valid = len(hosts) == 1 and valid_host(hosts[0].encode("utf-8", "surrogateescape"))
+        if not valid and (hosts or request.version >= (1, 1)):
+            raise GatewayError(400, "invalid_host", "Expected exactly one valid Host header.", source=Source.CLIENT)
+        if surface is None:
+            return await self._elsewhere(request, ex, state)
+        if request.method != "POST":
+            raise GatewayError(405, "method_not_allowed", f"{ex.path} takes POST, not {request.method}.", source=Source.CLIENT)
+        ex.operation = surface.operation
+        ex.body = await self._read(request, state)
+        return await self._run(request, ex, state.chain)
+
+    async def _elsewhere(self, request: web.BaseRequest, ex: Exchange, state: State) -> web.StreamResponse:
+        """Paths that are no surface: the list of models, and what is relayed byte by byte."""
+        model = models_path(ex.path)
+        if model is not None and request.method in ("GET", "HEAD"):
+            ex.operation = Operation.MODELS
+            return await self._run(request, ex, _models(state, ex, model))
+        found = relayed(ex.path, state.relays)
+        if found is None:
+            raise GatewayError(404, "unknown_path", _hint(ex.path, state), source=Source.CLIENT)
+        ex.relay_provider, ex.relay_path = found
+        if request.method == "CONNECT":
+            raise GatewayError(405, "method_not_allowed", "CONNECT is not supported.", source=Source.CLIENT)
+        if request.method not in NO_BODY or request.body_exists:
+            length = request.content_length
+            if length == 0 or not request.body_exists:
+                ex.upload = _Upload(request, 0)
+            else:
+                ex.upload = _Upload(request, length)
+        return await self._run(request, ex, state.chain)
+
+    async def _read(self, request: web.BaseRequest, state: State) -> bytes:
+        """The whole body, within its limits of size and time."""
+        limit = state.server.max_body
+        length = request.content_length
+        if length is not None and length > limit:
+            raise _too_large(limit)
+        content = request._payload
+        if content.is_eof():
+            body = content.read_nowait()
+        else:
+            _answer_expect(request)
+            parts: list[bytes] = []
+            size = 0
+            try:
+                async with asyncio.timeout(state.server.body_timeout):
+                    while piece := await content.readany():
+                        size += len(piece)
+                        if size > limit:
+                            raise _too_large(limit)
+                        parts.append(piece)
+            except TimeoutError:
+                message = f"The request body did not arrive within {state.server.body_timeout:g} s."
+                raise GatewayError(408, "body_timeout", message, source=Source.CLIENT) from None
+            except web.RequestPayloadError as error:
+                raise GatewayError(400, "bad_body", f"The request body is not valid HTTP: {error}", source=Source.CLIENT) from None
+            body = b"".join(parts)
+        encoding = request.headers.get("Content-Encoding")
+        if encoding and encoding.lower() != "identity":
+            body = _inflate(body, encoding, limit)
+        return body
+
+    # -- the reply
+
+    async def _run(self, request: web.BaseRequest, ex: Exchange, chain: Proceed) -> web.StreamResponse:
+        reply = await chain(ex)
+        body = reply.body
+        ex.status = reply.status
+        if isinstance(body, bytes):
+            return self._whole(request, ex, reply, body)
+        return await self._relay(request, ex, reply)
+
+    def _whole(self, request: web.BaseRequest, ex: Exchange, reply: Reply, body: bytes) -> web.StreamResponse:
+        client = ex.client
+        taps = reply.taps
+        translated = reply.format not in ("", client.format)
+        if taps:
+            for tap in taps:
+                body = tap.feed(body)
+            body += end_taps(taps, Outcome.OK)
+        if translated and reply.stream:
+            tap = client.stream(ex.request, ex.id)
+            body = tap.feed(body) + tap.end(Outcome.OK)
+        elif translated:
+            body = client.whole(ex.request, body)
+        self._write(request, ex, reply.status, reply.headers, body)
+        ex.outcome = Outcome.OK
+        return self._response(request)
+
+    async def _relay(self, request: web.BaseRequest, ex: Exchange, reply: Reply) -> web.StreamResponse:
+        state = self._state()
+        client = ex.client
+        taps = reply.taps
+        native = ex.operation is Operation.RELAY
+        if reply.format not in ("", client.format):
+            taps = [*taps, client.stream(ex.request, ex.id)]
+        headers = self._headers(ex, reply.headers)
+        if not native:
+            headers = [line for line in headers if line[0] != b"content-type"]
+            headers += [
+                (b"content-type", b"text/event-stream; charset=utf-8"),
+                (b"cache-control", b"no-cache, no-transform"),
+                (b"x-accel-buffering", b"no"),
+            ]
+        connection, transport = _sockets(request)
+        old = request.version < (1, 1)
+        length = reply.length if native else None
+        bodiless = request.method == "HEAD" or reply.status in (204, 304)
+        chunked = length is None and not old and not bodiless
+        framing = b"transfer-encoding: chunked\r\n" if chunked else b"" if length is None else b"content-length: %d\r\n" % length
+        keep = request.keep_alive and not old and not self.draining and (chunked or length is not None or bodiless)
+        head = self._heads.head(reply.status, headers, ex.created, framing, close=not keep)
+        relay = Relay(
+            ex,
+            connection,
+            transport,
+            cast(Any, reply.body),
+            taps,
+            head,
+            chunked=chunked,
+            head_only=bodiless,
+            error_event=None if native else lambda error: client.error_event(error, ex.id),
+            deadlines=state.deadlines,
+            write_timeout_s=state.server.write_timeout,
+            done=asyncio.get_running_loop().create_future(),
+        )
+        self.relays.add(relay)
+        try:
+            relay.start()
+            await relay.done
+        except asyncio.CancelledError:
+            relay.abandon(Outcome.CLIENT_GONE)
+            raise
+        finally:
+            self.relays.discard(relay)
+            ex.outcome, ex.error = relay.outcome, relay.error
+        return self._kept if keep and not transport.is_closing() else self._closed
+
+    def _refuse(self, request: web.BaseRequest, ex: Exchange, error: GatewayError) -> web.StreamResponse:
+        """Writes an error in the client's words."""
+        ex.error = error
+        ex.status = error.status
+        ex.outcome = Outcome.TIMEOUT if error.status in (408, 504) else Outcome.REJECTED if error.status < 500 else Outcome.FAILED
+        body = ex.client.error(error, ex.id)
+        headers = [JSON, (b"x-edgegate-error-source", error.source.value.encode())]
+        if error.retry_after_s is not None:
+            headers.append((b"retry-after", b"%d" % max(1, round(error.retry_after_s + 0.499))))
+        if error.status == 405:
+            headers.append((b"allow", b"POST"))
+        if error.status == 401:
+            headers.append((b"www-authenticate", b"Bearer"))
+        self._write(request, ex, error.status, headers, body)
+        return self._response(request)
+
+    def _write(self, request: web.BaseRequest, ex: Exchange, status: int, headers: HeaderList, body: bytes) -> None:
+        transport = request.transport
+        if transport is None or transport.is_closing():
+            return
+        close = not self._keeps(request)
+        head = self._heads.head(status, self._headers(ex, headers), ex.created, b"content-length: %d\r\n" % len(body), close=close)
+        if request.method == "HEAD":
+            transport.write(head)
+            return
+        ex.bytes_out = len(body)
+        transport.write(head + body)
+
+    def _headers(self, ex: Exchange, headers: HeaderList) -> HeaderList:
+        """The reply's headers and ours."""
+        target = ex.target
+        lines = [*headers, (b"x-request-id", ex.id.encode())]
+        if target is not None:
+            lines.append((b"x-edgegate-provider", target.provider.name.encode()))
+            if target.model:
+                lines.append((b"x-edgegate-model", _header_value(target.model)))
+            lines.append((b"x-edgegate-attempts", b"%d" % len(ex.attempts)))
+            if len(ex.targets) > 1 and target is not ex.targets[0]:
+                lines.append((b"x-edgegate-fallback", b"true"))
+            if target.provider.simulated:
+                lines.append((b"x-edgegate-simulated", b"true"))
+        if ex.cache:
+            lines.append((b"x-edgegate-cache", ex.cache.encode()))
+        if ex.dropped:
+            lines.append((b"x-edgegate-dropped", _header_value(",".join(ex.dropped))))
+        return lines
+
+    def _keeps(self, request: web.BaseRequest) -> bool:
+        """Whether the connection may carry another request: not while draining, not with a body left unread."""
+        return bool(request.keep_alive) and request.version >= (1, 1) and not self.draining and request._payload.is_eof()
+
+    def _response(self, request: web.BaseRequest) -> web.StreamResponse:
+        return self._kept if self._keeps(request) else self._closed
+
+    # -- the end
+
+    def _end(self, ex: Exchange, state: State) -> None:
+        """The one ending of every exchange."""
+        now = ex.ended = time.monotonic()
+        if ex.attempts:
+            last = ex.attempts[-1]
+            if last.outcome is None:
+                _close_attempt(last, ex, now)
+        for call in ex.on_end:
+            call(ex)
+        for record in state.recorders:
+            record(ex)
+        state.metrics.exchange(ex)
+        state.log.exchange(ex)
+        for job in ex.later:
+            task = asyncio.ensure_future(job())
+            self._background.add(task)
+            task.add_done_callback(self._background.discard)
+
+
+class _Upload:
+    """A request body that goes to the provider as it comes."""
+
+    def __init__(self, request: web.BaseRequest, length: int | None) -> None:
+        self.length = length
+        self._request = request
+        self._content: StreamReader = request._payload
+        self._asked = False
+
+    async def read(self) -> bytes:
+        if not self._asked:
+            self._asked = True
+            if not self._content.is_eof():
+                _answer_expect(self._request)
+        try:
+            return await self._content.readany()
+        except web.RequestPayloadError as error:
+            raise GatewayError(400, "bad_body", f"The request body is not valid HTTP: {error}", source=Source.CLIENT) from None
+
+
+def _close_attempt(attempt: Attempt, ex: Exchange, now: float) -> None:
+    attempt.outcome = ex.outcome
+    attempt.ended = now
+    if ex.error is not None:
+        attempt.error = ex.error.code
+
+
+def _models(state: State, ex: Exchange, model: str) -> Proceed:
+    """The chain for model lists: whoever may call may see them, so its auth stage stands before the answer."""
+
+    async def answer(ex: Exchange) -> Reply:
+        return Reply(200, [JSON], state.models.render(model, ex.client.dialect, ex.key, ex.query), "")
+
+    return state.guarded(answer)
+
+
+def _answer_expect(request: web.BaseRequest) -> None:
+    """aiohttp's low-level server does not answer Expect; a client would wait for it before sending its body."""
+    if request.headers.get("Expect", "").lower() == "100-continue" and request.transport is not None:
+        request.transport.write(b"HTTP/1.1 100 Continue\r\n\r\n")
+
+
+def _inflate(body: bytes, encoding: str, limit: int) -> bytes:
+    try:
+        inflater = Inflater(encoding, max_bytes=limit)
+        return inflater.feed(body) + inflater.end()
+    except InflateError as error:
+        raise GatewayError(400, "bad_encoding", f"The request body cannot be decompressed: {error}", source=Source.CLIENT) from None
+
+
+def _too_large(limit: int) -> GatewayError:
+    return GatewayError(413, "request_too_large", f"The request body exceeds {limit} bytes.", source=Source.CLIENT)
+
+
+def _sockets(request: web.BaseRequest) -> tuple[ClientConnection, asyncio.Transport]:
+    transport = request.transport
+    if transport is None:
+        raise asyncio.CancelledError  # the client left while the chain ran
+    return cast(ClientConnection, request.protocol), transport
+
+
+def _header_value(text: str) -> bytes:
+    """Foreign text as a header value: visible ASCII only."""
+    return "".join(c if " " <= c <= "~" else "?" for c in text[:200]).encode()
+
+
+def _hint(path: str, state: State) -> str:
+    shown = path if len(path) <= 100 else path[:100] + "..."
+    message = f"Nothing is served at {shown}."
+    if path.startswith("/v1/") and state.relays:
+        name = next(iter(state.relays))
+        return f"{message} Other paths of a provider are relayed under its name, e.g. /{name}{shown}."
+    return message

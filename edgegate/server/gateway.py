@@ -1,0 +1,170 @@
+"""The gateway: a configuration brought to life. Built from a `Config`, opened on a running loop, closed after draining.
+
+`State` is what one configuration amounts to; the gate reads it once per exchange, so that a later configuration can be swapped
+in whole while exchanges in flight keep theirs.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import time
+from collections.abc import Awaitable, Callable, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import BinaryIO
+
+from aiohttp import web
+from prometheus_client import REGISTRY
+
+from edgegate.chain import Proceed, Stage, compose
+from edgegate.config.model import Config, ServerOptions
+from edgegate.errors import GatewayError, Source
+from edgegate.exchange import Exchange, Reply
+from edgegate.observe.health import Health
+from edgegate.observe.logs import ExchangeLog
+from edgegate.observe.metrics import Metrics, WorkersCollector
+from edgegate.observe.share import SharedMetrics
+from edgegate.server.build import build_catalog, build_sides, build_stages
+from edgegate.server.connection import Listener
+from edgegate.server.gate import Gate
+from edgegate.server.local import LocalPaths
+from edgegate.server.models import Models
+from edgegate.stages.auth import Auth
+from edgegate.stages.forward import Forward
+from edgegate.stages.meter import Meter
+from edgegate.upstream.deadlines import Deadlines
+
+
+@dataclass(frozen=True, slots=True)
+class State:
+    """One configuration, ready to serve."""
+
+    server: ServerOptions
+    chain: Proceed
+    auth: Sequence[Stage]
+    recorders: Sequence[Callable[[Exchange], None]]
+    relays: Mapping[str, object]
+    models: Models
+    local: LocalPaths
+    metrics: Metrics
+    log: ExchangeLog
+    deadlines: Deadlines
+
+    def guarded(self, answer: Callable[[Exchange], Awaitable[Reply]]) -> Proceed:
+        """A chain of nothing but authentication before an answer of our own."""
+
+        def last(ex: Exchange, proceed: Proceed) -> Awaitable[Reply]:
+            return answer(ex)
+
+        return compose([*self.auth, last])
+
+
+class Gateway:
+    """See the module. `simulated` names the providers that the built-in simulator stands in for."""
+
+    def __init__(
+        self, config: Config, log_file: BinaryIO, *, simulated: frozenset[str] = frozenset(), share: Path | None = None, worker: str = "0"
+    ) -> None:
+        self._config = config
+        self._log_file = log_file
+        self._simulated = simulated
+        self._share = share
+        self._worker = worker
+        self._background: set[asyncio.Task[None]] = set()
+        self._closed = False
+        self._listener: Listener | None = None
+
+    async def open(self) -> None:
+        """Builds everything that needs the running loop. Raises `ValueError` for a configuration that cannot be served."""
+        loop = asyncio.get_running_loop()
+        config = self._config
+        self.deadlines = Deadlines(loop)
+        self.metrics = Metrics(config.metrics.max_series)
+        self.metrics.started_unix_s = time.time()
+        self.log = ExchangeLog(config.log, self._log_file)
+        self.log.open()
+        sides = build_sides(config)
+        catalog = build_catalog(config, sides, self._simulated)
+        stages = build_stages(config, catalog, sides, self.deadlines, self.metrics, self.log, loop.time)
+        self.health = Health(sides)
+        self._forwards = [stage for stage in stages if isinstance(stage, Forward)]
+        for forward in self._forwards:
+            await forward.open()
+        self.gate = Gate(lambda: self._state, self._background)
+        self._state = State(
+            server=config.server,
+            chain=compose(stages),
+            auth=[stage for stage in stages if isinstance(stage, Auth)],
+            recorders=[stage.record for stage in stages if isinstance(stage, Meter)] + [self.health.record],
+            relays={name: options for name, options in config.providers.items() if options.relay},
+            models=Models(catalog, int(time.time())),
+            local=LocalPaths(self.health, lambda: (self.gate.draining, self.gate.in_flight), time.monotonic()),
+            metrics=self.metrics,
+            log=self.log,
+            deadlines=self.deadlines,
+        )
+        self._shared = SharedMetrics(self.metrics, self._share, self._worker)
+        self._collector = WorkersCollector(self.metrics, self._shared.others)
+        REGISTRY.register(self._collector)
+        if self._share is not None:
+            task = loop.create_task(self._shared.run())
+            self._background.add(task)
+            task.add_done_callback(self._background.discard)
+
+    async def __call__(self, request: web.BaseRequest) -> web.StreamResponse:
+        return await self.gate(request)
+
+    def listener(self) -> Listener:
+        """A protocol factory for `loop.create_server`."""
+        server = self._config.server
+        self._listener = Listener(
+            self.gate,
+            deadlines=self.deadlines,
+            head_timeout_s=server.head_timeout,
+            on_bad_request=self._bad_request,
+            keepalive_timeout=server.keepalive,
+            max_line_size=server.max_header,
+            max_field_size=server.max_header,
+        )
+        return self._listener
+
+    def _bad_request(self, reason: str) -> bytes:
+        self.metrics.bad_requests.add(())
+        if not reason:
+            return self.gate.plain_error(GatewayError(500, "internal_error", "An internal error of the gateway."))
+        shown = reason.splitlines()[0][:200] if reason.splitlines() else ""
+        return self.gate.plain_error(GatewayError(400, "bad_http", f"The request is not valid HTTP/1.1: {shown}", source=Source.CLIENT))
+
+    async def drain(self) -> None:
+        """Refuses new work and waits, at most `server.drain` seconds, until the exchanges in flight are done. What still runs
+        then is ended: streams by an error event of their dialect."""
+        gate = self.gate
+        gate.draining = self.metrics.draining = True
+        if gate.in_flight:
+            with contextlib.suppress(TimeoutError):
+                async with asyncio.timeout(self._config.server.drain):
+                    await gate.idle.wait()
+        error = GatewayError(503, "draining", "The gateway is shutting down and had to end this stream.")
+        for relay in list(gate.relays):
+            relay.cut(error)
+        await asyncio.sleep(0)
+
+    async def close_clients(self, limit_s: float) -> None:
+        """Closes the clients' connections, idle ones at once, others as soon as what was written to them is sent."""
+        if self._listener is not None:
+            await self._listener.shutdown(limit_s)
+
+    async def close(self) -> None:
+        """Ends what the gateway owns. Call `drain` before, for a clean end."""
+        if self._closed:
+            return
+        self._closed = True
+        for forward in self._forwards:
+            await forward.close()
+        for task in list(self._background):
+            task.cancel()
+        await asyncio.gather(*self._background, return_exceptions=True)
+        self._shared.write()
+        REGISTRY.unregister(self._collector)
+        self.log.close()

@@ -1,0 +1,52 @@
+"""Paths that the gateway answers itself, outside the chain: health, readiness and metrics. They never touch a provider."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Awaitable, Callable
+from typing import TYPE_CHECKING, Any
+
+import orjson
+from aiohttp import web
+from prometheus_async.aio.web import server_stats
+
+if TYPE_CHECKING:
+    from edgegate.observe.health import Health
+
+Handler = Callable[[web.BaseRequest], Awaitable[web.StreamResponse]]
+
+
+class LocalPaths:
+    """See the module. `status` gives (draining, exchanges in flight)."""
+
+    def __init__(self, health: Health, status: Callable[[], tuple[bool, int]], started: float) -> None:
+        self._health = health
+        self._status = status
+        self._started = started
+        self._paths: dict[str, Handler] = {
+            "/health": self._alive,
+            "/health/liveness": self._alive,
+            "/ready": self._ready,
+            "/health/readiness": self._ready,
+            "/startup": self._ready,
+            "/health/startup": self._ready,
+            "/metrics": self._metrics,
+        }
+
+    def find(self, method: str, path: str) -> Handler | None:
+        return self._paths.get(path) if method in ("GET", "HEAD") else None
+
+    async def _alive(self, request: web.BaseRequest) -> web.StreamResponse:
+        _, active = self._status()
+        return _json(200, self._health.liveness(time.monotonic() - self._started, active))
+
+    async def _ready(self, request: web.BaseRequest) -> web.StreamResponse:
+        draining, _ = self._status()
+        return _json(*self._health.readiness(draining))
+
+    async def _metrics(self, request: web.BaseRequest) -> web.StreamResponse:
+        return await server_stats(request)  # type: ignore[arg-type]  # it only reads headers
+
+
+def _json(status: int, body: dict[str, Any]) -> web.Response:
+    return web.Response(status=status, body=orjson.dumps(body), content_type="application/json", headers={"Cache-Control": "no-store"})

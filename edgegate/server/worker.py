@@ -1,0 +1,120 @@
+"""One worker process: an event loop, a gateway, its sockets, and an orderly end on SIGTERM or SIGINT.
+
+The end: readiness off and new requests refused at once; after running exchanges are done, or `server.drain` is over, the rest
+is ended in-protocol; then connections are closed, logs flushed, and the process exits with 0.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import gc
+import os
+import signal
+import socket
+import ssl
+from collections.abc import Callable
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+import structlog
+
+from edgegate.config.address import parse_address
+from edgegate.config.model import Config, ProviderOptions
+from edgegate.observe.logs import configure, open_log
+from edgegate.server.gateway import Gateway
+from edgegate.server.listen import open_sockets, tls_context
+
+LAST_WORDS_S = 1.0
+"""For what was written last to reach the clients' sockets before connections are closed."""
+
+SIMULATED = ("openai", "anthropic", "gemini", "ollama")
+
+
+@dataclass(frozen=True, slots=True)
+class Place:
+    """Where a worker stands: its name and the directory shared with the others, if there are others."""
+
+    name: str = "0"
+    share: Path | None = None
+
+
+def run_worker(config: Config, place: Place, banner: Callable[[Config, list[str], bool], None] | None = None) -> int:
+    """Serves until told to stop. Returns the process' exit code."""
+    main = serve_until_stopped(config, place, banner)
+    try:
+        import uvloop
+    except ImportError:
+        return asyncio.run(main)
+    return uvloop.run(main)
+
+
+async def serve_until_stopped(config: Config, place: Place, banner: Callable[[Config, list[str], bool], None] | None) -> int:
+    """See the module. `banner(config, addresses, simulated)` is called once the sockets are open."""
+    loop = asyncio.get_running_loop()
+    stop = asyncio.Event()
+    for number in (signal.SIGTERM, signal.SIGINT):
+        loop.add_signal_handler(number, stop.set)
+    log_file = open_log(config.log)
+    configure(config.log, log_file)
+    log = structlog.get_logger("server")
+    simulator = None
+    simulated: frozenset[str] = frozenset()
+    if not config.providers:
+        from edgegate.simulate.main import start
+
+        simulator = await start("127.0.0.1", 0)
+        config = with_simulator(config, simulator.port)
+        simulated = frozenset(config.providers)
+    tls = tls_context(config.server.tls) if config.server.tls is not None else None
+    gateway = Gateway(config, log_file, simulated=simulated, share=place.share, worker=place.name)
+    await gateway.open()
+    sockets = open_sockets(parse_address(config.server.listen), shared=config.server.workers > 1)
+    servers = [await _listen(loop, gateway, sock, tls) for sock in sockets]
+    addresses = [_address(sock, tls is not None) for sock in sockets]
+    log.info("serving", addresses=addresses, worker=place.name, pid=os.getpid(), simulated=bool(simulated))
+    # what exists now lives as long as the process: the collector need not look at it again, and seldomer at the rest
+    gc.collect()
+    gc.freeze()
+    gc.set_threshold(20_000, 20, 50)
+    if banner is not None:
+        banner(config, addresses, bool(simulated))
+    await stop.wait()
+    log.info("draining", in_flight=gateway.gate.in_flight, limit_s=float(config.server.drain))
+    await gateway.drain()
+    for server in servers:
+        server.close()
+    await gateway.close_clients(LAST_WORDS_S)
+    await gateway.close()
+    if simulator is not None:
+        await simulator.stop()
+    log.info("stopped", worker=place.name)
+    log_file.flush()
+    return 0
+
+
+def with_simulator(config: Config, port: int) -> Config:
+    """The configuration with the built-in simulator in the place of every provider."""
+    base = f"http://127.0.0.1:{port}"
+    providers = {
+        "openai": ProviderOptions(dialect="openai", base_url=f"{base}/v1", models=("gpt-4o-mini", "text-embedding-3-small")),
+        "anthropic": ProviderOptions(dialect="anthropic", base_url=base, models=("claude-sonnet-4-5",)),
+        "gemini": ProviderOptions(dialect="gemini", base_url=base, models=("gemini-2.5-flash",)),
+        "ollama": ProviderOptions(dialect="ollama", base_url=base, models=("llama3.2",)),
+    }
+    models = replace(config.models, default_provider=config.models.default_provider or "openai")
+    return replace(config, providers=providers, models=models)
+
+
+async def _listen(loop: asyncio.AbstractEventLoop, gateway: Gateway, sock: socket.socket, tls: ssl.SSLContext | None) -> asyncio.Server:
+    listener = gateway.listener()
+    if sock.family == socket.AF_UNIX:
+        return await loop.create_unix_server(listener, sock=sock, ssl=tls)
+    return await loop.create_server(listener, sock=sock, ssl=tls, backlog=4096)
+
+
+def _address(sock: socket.socket, tls: bool) -> str:
+    name = sock.getsockname()
+    if sock.family == socket.AF_UNIX:
+        return f"unix:{name}"
+    host = f"[{name[0]}]" if sock.family == socket.AF_INET6 else name[0]
+    return f"{'https' if tls else 'http'}://{host}:{name[1]}"

@@ -1,0 +1,178 @@
+"""forward: sends the request to the target and returns once its reply can be judged.
+
+A plain reply is judged whole; a stream at its first meaningful event; a relayed path at its head. Anything that is not a
+success becomes a `GatewayError` here, so that failover can act on it. Redirects are never followed: they are errors.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from collections.abc import Mapping
+
+from edgegate.chain import Proceed
+from edgegate.config.model import ForwardOptions, ProviderOptions, TimeoutOptions
+from edgegate.dialects.base import Operation, ProviderSide
+from edgegate.errors import GatewayError, provider_error
+from edgegate.exchange import Attempt, Exchange, Reply
+from edgegate.upstream.call import Answer, Call, Kind, Limits
+from edgegate.upstream.connection import Connection
+from edgegate.upstream.deadlines import Deadlines
+from edgegate.upstream.origin import Origin, Upstream
+from edgegate.wire.headers import client_headers, relay_request_headers, relay_response_headers
+
+CREDENTIALS = frozenset({b"authorization", b"x-api-key", b"api-key", b"x-goog-api-key"})
+NOT_ENCODED = [(b"accept-encoding", b"identity")]
+"""Replies are read along for their usage: no provider is asked to compress them."""
+
+
+class Forward:
+    """See the module. Owns the connections to all providers; open() and close() belong to the event loop that serves."""
+
+    def __init__(
+        self,
+        options: ForwardOptions,
+        providers: Mapping[str, tuple[ProviderSide, ProviderOptions]],
+        deadlines: Deadlines,
+        body_timeout_s: float,
+    ) -> None:
+        self._options = options
+        self._providers = providers
+        self._deadlines = deadlines
+        self._body_timeout_s = body_timeout_s
+        self._upstreams: dict[str, Upstream] = {}
+        self._limits: dict[str, Limits] = {}
+        self._uploads: set[asyncio.Task[None]] = set()
+
+    async def open(self) -> None:
+        self._loop = asyncio.get_running_loop()
+        for name, (side, options) in self._providers.items():
+            lines = side.authorize(options.api_key.reveal())
+            own = [(key.lower().encode(), value.encode()) for key, value in options.headers.items()]
+            fixed = [line for line in lines if line[0].lower() in CREDENTIALS] + own + NOT_ENCODED
+            defaults = [line for line in lines if line[0].lower() not in CREDENTIALS]
+            self._upstreams[name] = Upstream(
+                Origin.parse(options.base_url), fixed, defaults, options.max_connections, options.ca_file, self._loop
+            )
+            self._limits[name] = _limits(options.timeouts or self._options, self._options.max_reply)
+
+    async def close(self) -> None:
+        for upstream in self._upstreams.values():
+            upstream.close()
+        for task in list(self._uploads):
+            task.cancel()
+
+    async def __call__(self, ex: Exchange, proceed: Proceed) -> Reply:
+        target = ex.target
+        if target is None:
+            raise GatewayError(500, "no_route", "the chain has no route stage before forward")
+        provider = target.provider
+        upstream = self._upstreams[provider.name]
+        limits = self._limits[provider.name]
+        attempt = Attempt(f"{ex.id}-{len(ex.attempts) + 1}", provider.name, provider.side.name, target.model, time.monotonic(), ex.progress)
+        ex.attempts.append(attempt)
+        try:
+            if ex.operation is Operation.RELAY:
+                reply = await self._relay(ex, upstream, limits, attempt)
+            else:
+                reply = await self._send(ex, provider.side, upstream, limits, attempt)
+        except GatewayError as error:
+            attempt.failed(error, time.monotonic())
+            raise
+        ex.reply = reply
+        return await proceed(ex)
+
+    async def _send(self, ex: Exchange, side: ProviderSide, upstream: Upstream, limits: Limits, attempt: Attempt) -> Reply:
+        wire = ex.wire
+        if wire is None:
+            raise GatewayError(500, "no_translate", "the chain has no translate stage before forward")
+        kind = Kind.STREAM if ex.stream else Kind.WHOLE
+        call = Call(self._loop, self._deadlines, limits, kind, ex.progress, ex.decoder)
+        head = upstream.head(wire.method.encode(), upstream.path(wire.path), wire.headers, len(wire.body))
+        answer = await upstream.fetch(call, head, wire.body, limits.connect_s)
+        attempt.status = answer.status
+        attempt.first = call.first
+        if answer.status != 200:
+            raise _judge(side, answer)
+        return Reply(200, client_headers(answer.headers), answer.body, "", ex.stream and not isinstance(answer.body, bytes))
+
+    # -- relayed paths: byte by byte, both ways
+
+    async def _relay(self, ex: Exchange, upstream: Upstream, limits: Limits, attempt: Attempt) -> Reply:
+        origin = upstream.origin
+        path = f"{_relayed_path(origin.base, ex.relay_path)}{'?' if ex.query else ''}{ex.query}".encode("latin-1")
+        headers = relay_request_headers(ex.raw_headers)
+        call = Call(self._loop, self._deadlines, limits, Kind.RAW, ex.progress, head_only=ex.method == "HEAD")
+        upload = ex.upload
+        if upload is None:
+            head = upstream.head(ex.method.encode(), path, headers, -1)
+            answer = await upstream.fetch(call, head, b"", limits.connect_s)
+        else:
+            head = upstream.head(ex.method.encode(), path, headers, upload.length)
+            connection = await upstream.open_upload(call, head, limits.connect_s)
+            task = self._loop.create_task(self._pump(ex, call, connection))
+            self._uploads.add(task)
+            task.add_done_callback(self._uploads.discard)
+            ex.on_end.append(lambda _: _cancel(task))
+            try:
+                answer = await call.ready
+            except asyncio.CancelledError:
+                call.abort()
+                raise
+        attempt.status = answer.status
+        attempt.first = call.first
+        return Reply(answer.status, relay_response_headers(answer.headers), answer.body, "", True, answer.length)
+
+    async def _pump(self, ex: Exchange, call: Call, connection: Connection) -> None:
+        """Streams the request body. Ends the call if the client stalls or sends less than it announced."""
+        upload = ex.upload
+        if upload is None:
+            return
+        chunked = upload.length is None
+        try:
+            while True:
+                async with asyncio.timeout(self._body_timeout_s):
+                    piece = await upload.read()
+                    if not piece:
+                        break
+                    if connection.closed:
+                        return
+                    connection.write(b"%x\r\n%b\r\n" % (len(piece), piece) if chunked else piece)
+                    await connection.drain()
+        except TimeoutError:
+            call.fail(GatewayError(408, "body_timeout", f"the request body stalled for {self._body_timeout_s:g} s"))
+            return
+        except GatewayError as error:
+            call.fail(error)
+            return
+        if chunked and not connection.closed:
+            connection.write(b"0\r\n\r\n")
+        call.uploading = False
+
+
+def _cancel(task: asyncio.Task[None]) -> None:
+    task.cancel()
+
+
+def _limits(times: TimeoutOptions | ForwardOptions, max_reply: int) -> Limits:
+    return Limits(times.connect, times.first_token, times.idle, times.total, max_reply)
+
+
+def _judge(side: ProviderSide, answer: Answer) -> GatewayError:
+    """The error for a reply that is not a 200."""
+    if answer.status < 400:
+        return provider_error(
+            502, "bad_reply", f"the provider answered with status {answer.status}, which is not followed", retryable=False
+        )
+    headers = {name.decode("latin-1"): value.decode("latin-1") for name, value in answer.headers}
+    return side.error(answer.status, headers, answer.body if isinstance(answer.body, bytes) else b"")
+
+
+def _relayed_path(base: str, path: str) -> str:
+    """`path` below the provider's base path, which it may or may not repeat: `/openai/v1/files` and `/openai/files` both mean
+    `/v1/files` at a provider whose base URL ends in `/v1`."""
+    if not base or path == base or path.startswith(base + "/"):
+        return path
+    if base.endswith("/v1") and (path == "/v1" or path.startswith("/v1/")):
+        return base + path[3:]
+    return base + path
