@@ -1,0 +1,93 @@
+"""What the error replies of different providers have in common: a code per status, Retry-After, and bodies that are no JSON.
+
+Nothing here raises, whatever the body is. How a provider words its errors is the business of its own dialect.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+import orjson
+
+from edgegate.errors import GatewayError, WireError, provider_error
+
+_CODES = {
+    400: "invalid_request",
+    401: "invalid_api_key",
+    402: "insufficient_quota",
+    403: "permission_denied",
+    404: "not_found",
+    408: "upstream_timeout",
+    413: "request_too_large",
+    422: "invalid_request",
+    429: "rate_limit_exceeded",
+    503: "overloaded",
+    504: "upstream_timeout",
+}
+_MAX_WORDS = 500
+
+
+def code_for(status: int) -> str:
+    return _CODES.get(status) or ("invalid_request" if status < 500 else "server_error")
+
+
+def retry_after_s(headers: Mapping[str, str]) -> float | None:
+    """Seconds of `retry-after-ms` or `retry-after`. The form with a date needs a clock and is not read."""
+    for name, unit in (("retry-after-ms", 1000.0), ("retry-after", 1.0)):
+        try:
+            seconds = float(headers[name]) / unit
+        except (KeyError, ValueError):
+            continue
+        if 0 <= seconds < 1e9:
+            return seconds
+    return None
+
+
+def parsed(body: bytes) -> Any:
+    """The body as JSON, None if it is none."""
+    try:
+        return orjson.loads(body)
+    except orjson.JSONDecodeError:
+        return None
+
+
+def words_of(who: str, status: int, body: bytes) -> str:
+    """A sentence for a body without a readable message. Short plain text is quoted (`404 page not found`), pages are not."""
+    if not body.strip():
+        return f"{who} answered {status} without a body"
+    text = body[: _MAX_WORDS * 4].decode("utf-8", "replace").strip()
+    if text[:1] in "<{[" or len(text) > 200 or not text.isprintable():
+        return f"{who} answered {status} with a body that is no error object"
+    return f"{who} answered {status}: {text}"
+
+
+def failed(
+    dialect: str,
+    status: int,
+    headers: Mapping[str, str],
+    body: bytes,
+    message: str,
+    *,
+    code: str = "",
+    param: str | None = None,
+    details: dict[str, Any] | None = None,
+) -> GatewayError:
+    """The error for a reply that is not 2xx. A redirect, or a status that is none, is the provider's fault: 502."""
+    if not 400 <= status <= 599:
+        status = 502
+    wire = WireError(dialect, body, headers.get("content-type", ""))
+    return provider_error(
+        status,
+        code or code_for(status),
+        message[: _MAX_WORDS * 4],
+        retry_after_s=retry_after_s(headers),
+        wire=wire,
+        details=details,
+        param=param,
+    )
+
+
+def bad_reply(message: str) -> GatewayError:
+    """The error for a 2xx reply that cannot be understood, or holds no answer."""
+    return provider_error(502, "bad_reply", message)
