@@ -1,0 +1,39 @@
+"""The client side: apps that speak `POST /v1/messages` to us."""
+
+from __future__ import annotations
+
+from edgegate.dialects.anthropic import errors
+from edgegate.dialects.anthropic.answer import message_of
+from edgegate.dialects.anthropic.asking import chat_of
+from edgegate.dialects.anthropic.check import check_messages
+from edgegate.dialects.anthropic.encode import Encode
+from edgegate.dialects.anthropic.words import DIALECT, FORMAT
+from edgegate.dialects.base import Chat, Json, Operation
+from edgegate.errors import GatewayError
+from edgegate.taps import Tap
+
+
+class MessagesClient:
+    """See `ClientSide`."""
+
+    format = FORMAT
+    dialect = DIALECT
+    operation = Operation.CHAT
+
+    def check(self, request: Json) -> None:
+        check_messages(request)
+
+    def chat(self, request: Json) -> Chat:
+        return chat_of(request)
+
+    def whole(self, request: Json, reply: bytes) -> bytes:
+        return message_of(request, reply)
+
+    def stream(self, request: Json, id: str) -> Tap:
+        return Encode(str(request["model"]), id)
+
+    def error(self, error: GatewayError, request_id: str) -> bytes:
+        return errors.error_body(error, request_id)
+
+    def error_event(self, error: GatewayError, request_id: str) -> bytes:
+        return errors.error_event(error, request_id)

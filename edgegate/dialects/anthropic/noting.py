@@ -1,0 +1,88 @@
+"""What the events of a message stream say about `Progress`; shared by the tap that translates and the one that watches."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import orjson
+
+from edgegate.dialects.anthropic.usage import Tally
+from edgegate.dialects.anthropic.words import finish_reason
+from edgegate.dialects.base import Json, Progress
+from edgegate.wire.sse import Event
+
+_OPENING_TEXT = {"text": "text", "thinking": "thinking"}
+_DELTA_TEXT = {"text_delta": "text", "thinking_delta": "thinking", "input_json_delta": "partial_json", "signature_delta": "signature"}
+
+
+class Malformed(ValueError):
+    """An event that is not what its name says."""
+
+
+def document(data: bytes) -> Json:
+    """The JSON object of an event."""
+    try:
+        value = orjson.loads(data)
+    except orjson.JSONDecodeError as error:
+        raise Malformed("an event of the provider's stream is not JSON") from error
+    if type(value) is not dict:
+        raise Malformed("an event of the provider's stream is not a JSON object")
+    return value
+
+
+def name_of(event: Event) -> str:
+    """An event's name; relays that leave the `event:` line out still have the `type` inside."""
+    if event.name:
+        return event.name.decode("ascii", "replace")
+    return str(document(event.data).get("type", ""))
+
+
+def member(value: Json, name: str) -> Json:
+    """An object inside an event; its absence is a fault of the stream."""
+    inner = value.get(name)
+    if type(inner) is not dict:
+        raise Malformed(f"an event of the provider's stream has no {name}")
+    return inner
+
+
+class Noting:
+    """Writes `progress` for the events that are not deltas, and decides what counts as the start of the answer."""
+
+    __slots__ = ("_tally", "progress")
+
+    def __init__(self, progress: Progress) -> None:
+        self.progress = progress
+        self._tally = Tally(progress.usage)
+
+    def message_start(self, value: Json) -> Json:
+        message = member(value, "message")
+        model = message.get("model")
+        if isinstance(model, str):
+            self.progress.model = model
+        self._tally.take(message.get("usage"))
+        return message
+
+    def block_start(self, value: Json) -> Json:
+        """A block of text or thinking starts empty; any other kind of block is something the model has done."""
+        block = member(value, "content_block")
+        kind = str(block.get("type"))
+        if block.get(_OPENING_TEXT[kind]) if kind in _OPENING_TEXT else True:
+            self.progress.started = True
+        return block
+
+    def block_delta(self, value: Json) -> None:
+        """Only until the answer has started: an empty piece does not start it, any other does (a citation, a summary)."""
+        delta = member(value, "delta")
+        name = _DELTA_TEXT.get(str(delta.get("type")))
+        if name is None or delta.get(name):
+            self.progress.started = True
+
+    def message_delta(self, value: Json) -> str:
+        """Usage, and the finish reason if this is the event that brings it (some vendors send usage first)."""
+        self._tally.take(value.get("usage"))
+        reason: Any = member(value, "delta").get("stop_reason")
+        if not isinstance(reason, str) or self.progress.finished:
+            return ""
+        self.progress.started = self.progress.finished = True
+        self.progress.finish_reason = finish_reason(reason)
+        return self.progress.finish_reason

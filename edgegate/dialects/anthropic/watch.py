@@ -1,0 +1,106 @@
+"""The tap for a native message stream: bytes go on unchanged, in whole events, and `Progress` is read out of them.
+
+Once the answer has started, a read of nothing but content deltas is counted and not parsed (see `frames`). An `error` event
+is not passed on, nor anything after it: whoever ends the stream writes the error, for the client's dialect.
+"""
+
+from __future__ import annotations
+
+import re
+
+from edgegate.dialects.anthropic.errors import event_error
+from edgegate.dialects.anthropic.frames import deltas_only
+from edgegate.dialects.anthropic.noting import Malformed, Noting, document, name_of
+from edgegate.dialects.base import Progress
+from edgegate.dialects.failure import bad_reply, parsed
+from edgegate.taps import Outcome
+from edgegate.wire.sse import Event, EventReader, EventTooLarge, WholeEvents
+
+_BLANK_LINE = re.compile(rb"(?:\r\n|\n|\r(?!\n)){2}")
+
+
+class Watch:
+    """States: reading; over (`progress.error` is set, nothing more is passed on)."""
+
+    __slots__ = ("_noting", "_over", "_progress", "_reader", "_whole")
+
+    def __init__(self, progress: Progress) -> None:
+        self._progress = progress
+        self._noting = Noting(progress)
+        self._whole = WholeEvents()
+        self._reader = EventReader()
+        self._over = False
+
+    def feed(self, data: bytes) -> bytes:
+        if self._over:
+            return b""
+        try:
+            data = self._whole.feed(data)
+        except EventTooLarge as error:
+            return self._fail(f"the provider's stream holds {error}")
+        if not data:
+            return data
+        progress = self._progress
+        if progress.started and (number := deltas_only(data)):
+            progress.events += number
+            return data
+        return self._read(data, self._reader.feed(data))
+
+    def end(self, outcome: Outcome) -> bytes:
+        """A last event without its blank line goes on if it is whole and the answer with it: then nothing can follow it. So
+        does the LF of a last CRLF that was cut in two."""
+        rest = self._whole.rest()
+        if self._over or not rest:
+            return b""
+        events = self._reader.feed(rest) + self._reader.end()
+        if outcome is Outcome.OK and (events or not rest.strip()) and all(parsed(event.data) is not None for event in events):
+            rest = self._read(rest, events)
+            return rest if self._progress.finished else b""
+        return b""
+
+    def _read(self, data: bytes, events: list[Event]) -> bytes:
+        for at, event in enumerate(events):
+            try:
+                self._note(event)
+            except Malformed as error:
+                self._fail(str(error))
+            if self._progress.error is not None:
+                self._over = True
+                return data[: _start_of(data, at)]
+        return data
+
+    def _note(self, event: Event) -> None:
+        name = name_of(event)
+        progress = self._progress
+        if name == "ping":
+            return
+        progress.events += 1
+        if name == "content_block_delta":
+            if not progress.started:
+                self._noting.block_delta(document(event.data))
+        elif name == "content_block_start":
+            if not progress.started:
+                self._noting.block_start(document(event.data))
+        elif name == "message_start":
+            self._noting.message_start(document(event.data))
+        elif name == "message_delta":
+            self._noting.message_delta(document(event.data))
+        elif name == "error":
+            progress.error = event_error(parsed(event.data), event.data)
+
+    def _fail(self, message: str) -> bytes:
+        self._over = True
+        self._progress.error = bad_reply(message)
+        return b""
+
+
+def _start_of(data: bytes, number: int) -> int:
+    """Where event `number` of a run of whole events begins. Only called once an error has come."""
+    start = 0
+    reader = EventReader()
+    for blank in _BLANK_LINE.finditer(data):
+        if number == 0:
+            break
+        number -= len(reader.feed(data[start : blank.end()]))
+        start = blank.end()
+    return start
