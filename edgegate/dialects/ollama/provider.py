@@ -1,0 +1,55 @@
+"""Ollama as a provider, through its native API."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+from edgegate.dialects.along import ReadAlong
+from edgegate.dialects.base import Ask, HeaderList, Json, Progress, WireRequest
+from edgegate.dialects.ollama.reply import read_error, whole_chat, whole_embeddings
+from edgegate.dialects.ollama.request import chat_request, embed_request
+from edgegate.dialects.ollama.stream import OllamaStream
+from edgegate.errors import GatewayError
+from edgegate.taps import Tap
+from edgegate.wire.ndjson import WholeLines
+
+
+class OllamaProvider:
+    """`ProviderSide` of an Ollama server, or of ollama.com with a key."""
+
+    name = "ollama"
+    base_url = "http://localhost:11434"
+    models_path = "/api/tags"
+    native: Mapping[str, str] = {}
+
+    def authorize(self, key: str) -> HeaderList:
+        """A server of one's own asks for nothing."""
+        return [(b"authorization", b"Bearer " + key.encode())] if key else []
+
+    def request(self, ask: Ask) -> WireRequest:
+        return chat_request("/api/chat", ask)
+
+    def whole(self, ask: Ask, body: bytes, progress: Progress) -> bytes:
+        return whole_chat(ask, body, progress)
+
+    def stream(self, ask: Ask, progress: Progress) -> Tap:
+        return OllamaStream(ask, progress)
+
+    def watch(self, format: str, ask: Ask, progress: Progress) -> Tap:
+        """For relayed traffic: `ollama.chat`, and `ollama.generate`, which reads the same."""
+        return ReadAlong(WholeLines(), OllamaStream(ask, progress, native=True), progress)
+
+    def glance(self, format: str, body: bytes, progress: Progress) -> None:
+        whole_chat(_NOBODY, body, progress, native=True)
+
+    def error(self, status: int, headers: Mapping[str, str], body: bytes) -> GatewayError:
+        return read_error(status, headers, body)
+
+    def embed(self, request: Json, model: str) -> WireRequest:
+        return embed_request("/api/embed", request, model)
+
+    def embedded(self, request: Json, model: str, body: bytes, progress: Progress) -> bytes:
+        return whole_embeddings(request, model, body, progress)
+
+
+_NOBODY = Ask(chat={}, model="", stream=False, id="", created=0)
