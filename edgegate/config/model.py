@@ -1,0 +1,235 @@
+"""The options, as typed dataclasses: the one source of the loader's checks, the JSON Schema and the reference in docs/.
+
+Every field has a default that is safe, and a sentence in its metadata (`doc`). Types say how YAML is read: `Duration` takes
+`30s`, `5m`, `1h`, `250ms` or a number of seconds; `Size` takes `32MiB`, `10MB` or a number of bytes; `Secret` is a string
+that never shows itself. Stage options stand under the stage's name in `chain`.
+"""
+
+# ruff: noqa: RUF009 (option() makes a new field each time; nothing is shared)
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import Any
+
+
+class Duration(float):
+    """Seconds."""
+
+
+class Size(int):
+    """Bytes."""
+
+
+class Secret:
+    """A string that repr, str, logs and JSON never show. `reveal()` is the one way to read it."""
+
+    __slots__ = ("_value",)
+
+    def __init__(self, value: str) -> None:
+        self._value = value
+
+    def reveal(self) -> str:
+        return self._value
+
+    def __repr__(self) -> str:
+        return "Secret(***)"
+
+    __str__ = __repr__
+
+    def __eq__(self, other: object) -> bool:
+        return isinstance(other, Secret) and other._value == self._value
+
+    def __hash__(self) -> int:
+        return hash(self._value)
+
+    def __bool__(self) -> bool:
+        return bool(self._value)
+
+
+def option(default: Any, doc: str, *, least: float | None = None, choices: tuple[str, ...] = (), secret: bool = False) -> Any:
+    """A dataclass field with its default (a callable makes one per instance) and the sentence that explains it.
+
+    least: smallest value allowed. choices: the words allowed. secret: may hold credentials (header values, a proxy's
+    password): neither repr nor `edgegate config show` prints it.
+    """
+    metadata = {"doc": doc, "least": least, "choices": choices, "secret": secret}
+    if callable(default):
+        return field(default_factory=default, repr=not secret, metadata=metadata)
+    return field(default=default, repr=not secret, metadata=metadata)
+
+
+@dataclass(frozen=True, slots=True)
+class TlsOptions:
+    cert: str = option("", "PEM file with the certificate chain.")
+    key: str = option("", "PEM file with the private key.")
+
+
+@dataclass(frozen=True, slots=True)
+class ServerOptions:
+    listen: str = option("127.0.0.1:8080", "Address to serve on: `host:port`, `:port` for all interfaces, or `unix:/path`.")
+    workers: int = option(1, "Worker processes that share the port.", least=1)
+    tls: TlsOptions | None = option(None, "Serve HTTPS with this certificate.")
+    max_body: Size = option(
+        Size(32 << 20), "Largest request body; more is answered 413. Relayed paths stream and are not limited.", least=1024
+    )
+    max_header: Size = option(Size(16 << 10), "Largest single request header line.", least=1024)
+    head_timeout: Duration = option(Duration(10), "Time for a request's head to arrive in full.", least=0.001)
+    body_timeout: Duration = option(Duration(60), "Time for a request's body to arrive in full.", least=0.001)
+    write_timeout: Duration = option(Duration(60), "How long a client may refuse to read before it is dropped.", least=0.001)
+    keepalive: Duration = option(Duration(75), "How long an idle client connection is kept open.", least=0.001)
+    drain: Duration = option(Duration(30), "After SIGTERM: how long running exchanges may go on.", least=0)
+    max_in_flight: int = option(10_000, "Exchanges at once per worker; more is answered 503 with Retry-After.", least=1)
+    trusted_proxies: tuple[str, ...] = option((), "Networks (CIDR) whose X-Forwarded-For and X-User-ID are believed.")
+
+
+@dataclass(frozen=True, slots=True)
+class TimeoutOptions:
+    connect: Duration = option(Duration(5), "TCP and TLS set-up.", least=0.001)
+    first_token: Duration = option(Duration(60), "From the request to the first meaningful event of a stream.", least=0.001)
+    idle: Duration = option(Duration(60), "Between two events of a stream; comments and pings do not count.", least=0.001)
+    total: Duration = option(Duration(600), "The whole attempt; for a plain reply this is its only limit after connect.", least=0.001)
+
+
+@dataclass(frozen=True, slots=True)
+class ProviderOptions:
+    dialect: str = option(
+        "",
+        "Wire format: openai, anthropic, gemini, mistral, ollama, or a name of the compat table such as groq. "
+        "The provider's own name, if left out.",
+    )
+    base_url: str = option("", "Address, e.g. `https://api.openai.com/v1`. The vendor's public one, if left out.")
+    api_key: Secret = option(lambda: Secret(""), "Credential sent to the provider.")
+    models: tuple[str, ...] = option((), "Models it serves, listed by /v1/models and routed here by name.")
+    prefixes: tuple[str, ...] = option((), "Model name prefixes routed here, e.g. `gpt-`. The vendor's usual ones, if left out.")
+    headers: dict[str, str] = option(dict, "Further request headers.", secret=True)
+    timeouts: TimeoutOptions | None = option(None, "Overrides the forward stage's time limits for this provider.")
+    max_connections: int = option(1000, "Connections at once per worker.", least=1)
+    proxy: str = option("", "HTTP proxy for this provider, e.g. `http://proxy:3128`.", secret=True)
+    ca_file: str = option("", "PEM file of certificate authorities to trust instead of the system's.")
+    relay: bool = option(True, "Whether `/<provider>/*` passes other paths of this provider through.")
+
+
+@dataclass(frozen=True, slots=True)
+class ModelOptions:
+    aliases: dict[str, str] = option(dict, "Other names for models: `fast: groq/llama-3.1-8b-instant`.")
+    fallbacks: dict[str, tuple[str, ...]] = option(
+        dict, "Targets to try next when a model fails, in order: `gpt-4o: [anthropic/claude-sonnet-4-5]`."
+    )
+    default_provider: str = option("", "Where unknown model names go; if left out they are refused with 404.")
+
+
+@dataclass(frozen=True, slots=True)
+class KeyOptions:
+    name: str = option("", "Shown in logs and metrics in place of the key.")
+    key: Secret = option(lambda: Secret(""), "The key itself; only its hash is kept.")
+    hash: str = option("", "Instead of `key`: `sha256:<64 hex digits>` of it.")
+    tenant: str = option("", "Tenant it belongs to.")
+    user: str = option("", "User it belongs to.")
+    models: tuple[str, ...] = option((), "Models it may use (`*` at the end matches any rest); all, if left out.")
+    providers: tuple[str, ...] = option((), "Providers it may use; all, if left out.")
+
+
+@dataclass(frozen=True, slots=True)
+class LogOptions:
+    level: str = option("info", "Least severity that is written.", choices=("debug", "info", "warning", "error"))
+    format: str = option("json", "One JSON object per line, or text for people.", choices=("json", "pretty"))
+    file: str = option("", "Where to write; standard output, if left out.")
+    prompts: bool = option(False, "Write prompts and answers into the log at level debug. Off: they never appear anywhere.")
+
+
+@dataclass(frozen=True, slots=True)
+class PriceOptions:
+    file: str = option("", "Price catalogue in edgegate's format, added to the one that ships with it.")
+    models: dict[str, dict[str, float]] = option(
+        dict, "US dollars per million tokens by model: `{input, output, cached, cache_write, cache_write_1h, reasoning}`."
+    )
+
+
+@dataclass(frozen=True, slots=True)
+class MetricsOptions:
+    max_series: int = option(1000, "Distinct label sets per metric; further ones are counted under `other`.", least=1)
+
+
+@dataclass(frozen=True, slots=True)
+class AuthOptions:
+    anonymous: bool = option(False, "Serve callers without a key although the listener is not on loopback.")
+    query: bool = option(False, "Also accept `?api_key=` and `?key=`.")
+    user_id: bool = option(False, "Accept `X-User-ID` from trusted networks as the caller.")
+
+
+@dataclass(frozen=True, slots=True)
+class CacheOptions:
+    ttl: Duration = option(Duration(3600), "How long an answer is served again.", least=0.001)
+    max_entries: int = option(10_000, "Entries kept; the least recently used goes first.", least=1)
+    max_bytes: Size = option(Size(64 << 20), "Memory for entries.", least=1024)
+    max_entry: Size = option(Size(1 << 20), "Largest answer that is kept.", least=1024)
+    max_temperature: float = option(0.0, "Requests with a higher temperature are not cached; a request without one counts as 1.", least=0)
+
+
+@dataclass(frozen=True, slots=True)
+class RouteOptions:
+    pass
+
+
+@dataclass(frozen=True, slots=True)
+class FailoverOptions:
+    attempts: int = option(3, "Attempts in all, over all targets.", least=1)
+    retries: int = option(1, "Further attempts at one target before the next is tried.", least=0)
+    backoff: Duration = option(Duration(0.25), "Longest first wait between attempts at one target; doubles, with full jitter.", least=0)
+    max_backoff: Duration = option(
+        Duration(5), "Longest wait; a Retry-After beyond it moves on to the next target, or is passed on.", least=0.001
+    )
+
+
+@dataclass(frozen=True, slots=True)
+class TranslateOptions:
+    default_max_tokens: int = option(4096, "Sent to providers that require a limit when the client set none.", least=1)
+
+
+@dataclass(frozen=True, slots=True)
+class ForwardOptions:
+    connect: Duration = option(Duration(5), "TCP and TLS set-up.", least=0.001)
+    first_token: Duration = option(Duration(60), "From the request to the first meaningful event of a stream.", least=0.001)
+    idle: Duration = option(Duration(60), "Between two events of a stream; comments and pings do not count.", least=0.001)
+    total: Duration = option(Duration(600), "The whole attempt.", least=0.001)
+    max_reply: Size = option(Size(64 << 20), "Largest plain reply held in memory.", least=1024)
+
+
+@dataclass(frozen=True, slots=True)
+class MeterOptions:
+    pass
+
+
+STAGES: dict[str, type] = {
+    "auth": AuthOptions,
+    "cache": CacheOptions,
+    "route": RouteOptions,
+    "failover": FailoverOptions,
+    "translate": TranslateOptions,
+    "forward": ForwardOptions,
+    "meter": MeterOptions,
+}
+"""Stages by the name they have in `chain`, with the options each takes."""
+
+DEFAULT_CHAIN = ("auth", "route", "failover", "translate", "forward", "meter")
+
+
+@dataclass(frozen=True, slots=True)
+class StageOptions:
+    """One entry of `chain`: a name, or a name with its options."""
+
+    name: str
+    options: Any
+
+
+@dataclass(frozen=True, slots=True)
+class Config:
+    server: ServerOptions = option(ServerOptions, "The listener.")
+    providers: dict[str, ProviderOptions] = option(dict, "Providers by name. Those whose usual variable is set need no entry.")
+    models: ModelOptions = option(ModelOptions, "How model names become targets.")
+    keys: tuple[KeyOptions, ...] = option((), "Static keys of callers.")
+    chain: tuple[StageOptions, ...] = option((), "Stages in order.")
+    prices: PriceOptions = option(PriceOptions, "What tokens cost.")
+    log: LogOptions = option(LogOptions, "Logging.")
+    metrics: MetricsOptions = option(MetricsOptions, "Metrics.")
