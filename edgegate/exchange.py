@@ -8,9 +8,9 @@ from __future__ import annotations
 
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Protocol
+from typing import TYPE_CHECKING, Protocol, cast
 
-from edgegate.dialects.base import Chat, ClientSide, HeaderList, Json, Operation, Progress, Usage, WireRequest
+from edgegate.dialects.base import Chat, ClientFormat, ClientSide, HeaderList, Json, Operation, Progress, Usage, WireRequest
 from edgegate.errors import GatewayError
 from edgegate.taps import Outcome, Tap
 from edgegate.wire.document import parse_object
@@ -115,7 +115,7 @@ class Exchange:
     raw_headers: tuple[tuple[bytes, bytes], ...]
     remote: str
     operation: Operation
-    client: ClientSide
+    client: ClientFormat
     started: float  # monotonic seconds
     created: int  # Unix seconds
     body: bytes = b""
@@ -164,8 +164,13 @@ class Exchange:
             self.stream = request.get("stream") is True
         return self._request
 
+    @property
+    def translator(self) -> ClientSide:
+        """The client's side where its format is translated. Embeddings are not: the neutral form is what their clients speak."""
+        return cast("ClientSide", self.client)
+
     def chat(self) -> Chat:
         """The request in neutral form, made when first asked for. Raises the client side's 400."""
         if self._chat is None:
-            self._chat = self.client.chat(self.request)
+            self._chat = self.translator.chat(self.request)
         return self._chat

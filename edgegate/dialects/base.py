@@ -157,8 +157,8 @@ class ProviderSide(Protocol):
         ...
 
 
-class ClientSide(Protocol):
-    """How apps speak one format to us."""
+class ClientFormat(Protocol):
+    """What every format that apps speak to us has, translated or not."""
 
     format: str
     """Name of the format: `openai.chat`, `openai.completions`, `openai.embeddings`, `anthropic.messages`."""
@@ -173,6 +173,18 @@ class ClientSide(Protocol):
         `GatewayError` that names the field and what was expected. Cheap: it runs on every request."""
         ...
 
+    def error(self, error: GatewayError, request_id: str) -> bytes:
+        """The JSON body for an error; the HTTP status is `error.status`."""
+        ...
+
+    def error_event(self, error: GatewayError, request_id: str) -> bytes:
+        """The bytes that end a stream with an explicit error. They follow whole events only."""
+        ...
+
+
+class ClientSide(ClientFormat, Protocol):
+    """A format that is translated to and from the chat."""
+
     def chat(self, request: Json) -> Chat:
         """A checked request in neutral form. May share parts with `request`; neither is changed afterwards."""
         ...
@@ -183,12 +195,4 @@ class ClientSide(Protocol):
 
     def stream(self, request: Json, id: str) -> Tap:
         """Tap: chat SSE bytes -> this format's stream."""
-        ...
-
-    def error(self, error: GatewayError, request_id: str) -> bytes:
-        """The JSON body for an error; the HTTP status is `error.status`."""
-        ...
-
-    def error_event(self, error: GatewayError, request_id: str) -> bytes:
-        """The bytes that end a stream with an explicit error. They follow whole events only."""
         ...

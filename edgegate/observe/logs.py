@@ -50,42 +50,16 @@ class ExchangeLog:
             self._handle = None
         self._flush()
 
-    def attempt(self, ex: Exchange, attempt: Attempt) -> None:
-        """The ledger line of one attempt. Cost in US dollars as a decimal string, exact to the nano-dollar; null if unknown."""
-        usage = attempt.usage
-        cost = attempt.cost_nano_usd
-        key = ex.key
-        self._add(
-            {
-                "event": "attempt",
-                "ts": ex.created,
-                "request_id": ex.id,
-                "attempt_id": attempt.id,
-                "key": key.name if key is not None else None,
-                "tenant": key.tenant if key is not None else None,
-                "user": ex.user or None,
-                "provider": attempt.provider,
-                "model": attempt.model,
-                "status": attempt.status,
-                "outcome": attempt.outcome.value if attempt.outcome is not None else None,
-                "error": attempt.error or None,
-                "input_tokens": usage.input_tokens,
-                "output_tokens": usage.output_tokens,
-                "cached_tokens": usage.cached_tokens,
-                "cache_write_tokens": usage.cache_write_tokens,
-                "reasoning_tokens": usage.reasoning_tokens,
-                "usage": "reported" if usage.reported else "none",
-                "cost_usd": f"{cost // 1_000_000_000}.{cost % 1_000_000_000:09d}" if cost is not None else None,
-                "ms": round((attempt.ended - attempt.started) * 1e3, 3),
-                "first_ms": round((attempt.first - attempt.started) * 1e3, 3) if attempt.first else None,
-            }
-        )
-
     def exchange(self, ex: Exchange) -> None:
-        """The line of one exchange."""
-        key = ex.key
-        target = ex.target
-        line: dict[str, Any] = {
+        """The lines of one exchange: `request` with how it ended and its last attempt, before it an `attempt` for each earlier
+        one. So every attempt stands in exactly one line, which is its row in the ledger: provider, tokens, cost."""
+        if self._level > LEVELS["info"]:
+            return
+        attempts = ex.attempts
+        for attempt in attempts[:-1]:
+            line: dict[str, Any] = {"event": "attempt", "ts": ex.created, "request_id": ex.id}
+            self._add(_charge(line, ex, attempt))
+        line = {
             "event": "request",
             "ts": ex.created,
             "request_id": ex.id,
@@ -93,17 +67,20 @@ class ExchangeLog:
             "path": ex.path[:200],
             "operation": ex.operation.value,
             "dialect": ex.client.dialect,
-            "model": ex.model[:200],
-            "target": target.label if target is not None else None,
-            "key": key.name if key is not None else None,
+            "requested_model": ex.model[:200],
             "stream": ex.stream,
             "status": ex.status,
             "outcome": ex.outcome.value if ex.outcome is not None else None,
-            "attempts": len(ex.attempts),
-            "cache": ex.cache or None,
+            "attempts": len(attempts),
             "bytes": ex.bytes_out,
             "ms": round((ex.ended - ex.started) * 1e3, 3),
         }
+        if attempts:
+            _charge(line, ex, attempts[-1])
+        elif ex.key is not None:
+            line["key"] = ex.key.name
+        if ex.cache:
+            line["cache"] = ex.cache
         if ex.error is not None:
             line["error"] = ex.error.code
             line["error_source"] = ex.error.source.value
@@ -114,8 +91,6 @@ class ExchangeLog:
         self._add(line)
 
     def _add(self, line: dict[str, Any]) -> None:
-        if self._level > LEVELS["info"]:
-            return
         if len(self._lines) >= MAX_BUFFERED:
             self.dropped += 1
             return
@@ -137,6 +112,37 @@ class ExchangeLog:
             self._file.flush()
         except (OSError, ValueError):  # a closed pipe must not end the gateway
             self.dropped += data.count(b"\n")
+
+
+def _charge(line: dict[str, Any], ex: Exchange, attempt: Attempt) -> dict[str, Any]:
+    """Adds an attempt's columns. Cost in US dollars as a decimal string, exact to the nano-dollar; null if unknown. Times in ms."""
+    usage = attempt.usage
+    cost = attempt.cost_nano_usd
+    key = ex.key
+    line["attempt_id"] = attempt.id
+    if key is not None:
+        line["key"] = key.name
+        if key.tenant:
+            line["tenant"] = key.tenant
+    if ex.user:
+        line["user"] = ex.user
+    line["provider"] = attempt.provider
+    line["model"] = attempt.model or attempt.progress.model
+    line["attempt_status"] = attempt.status
+    line["attempt_outcome"] = attempt.outcome.value if attempt.outcome is not None else None
+    if attempt.error:
+        line["attempt_error"] = attempt.error
+    line["usage"] = "reported" if usage.reported else "none"
+    line["input_tokens"] = usage.input_tokens
+    line["output_tokens"] = usage.output_tokens
+    line["cached_tokens"] = usage.cached_tokens
+    line["cache_write_tokens"] = usage.cache_write_tokens
+    line["reasoning_tokens"] = usage.reasoning_tokens
+    line["cost_usd"] = f"{cost // 1_000_000_000}.{cost % 1_000_000_000:09d}" if cost is not None else None
+    line["attempt_ms"] = round((attempt.ended - attempt.started) * 1e3, 3)
+    if attempt.first:
+        line["first_ms"] = round((attempt.first - attempt.started) * 1e3, 3)
+    return line
 
 
 def _pretty(line: dict[str, Any]) -> bytes:

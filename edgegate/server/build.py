@@ -18,7 +18,6 @@ from edgegate.dialects.http import HttpProvider
 from edgegate.dialects.mistral.provider import MistralProvider
 from edgegate.dialects.ollama.provider import OllamaProvider
 from edgegate.ledger.prices import Prices
-from edgegate.observe.logs import ExchangeLog
 from edgegate.observe.metrics import Metrics
 from edgegate.routing.catalog import Catalog, Provider
 from edgegate.stages.auth import Auth
@@ -89,7 +88,6 @@ def build_stages(
     sides: Sides,
     deadlines: Deadlines,
     metrics: Metrics,
-    log: ExchangeLog,
     clock: Callable[[], float],
 ) -> list[Stage]:
     """The stages of the chain, in the configured order."""
@@ -110,7 +108,7 @@ def build_stages(
             case "forward":
                 return Forward(options, sides, deadlines, server.body_timeout)
             case "meter":
-                return Meter(Prices.load(config.prices), metrics, log)
+                return Meter(Prices.load(config.prices), metrics)
         raise ValueError(f"unknown stage {name!r}")
 
     return [stage(entry.name, entry.options) for entry in config.chain]

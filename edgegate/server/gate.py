@@ -21,6 +21,7 @@ from edgegate.chain import Proceed
 from edgegate.dialects.base import HeaderList, Operation
 from edgegate.errors import GatewayError, Source
 from edgegate.exchange import Attempt, Exchange, Reply
+from edgegate.routing.catalog import MAX_REMEMBERED, Target
 from edgegate.server.connection import ClientConnection
 from edgegate.server.heads import HeadWriter
 from edgegate.server.relay import Relay, end_taps
@@ -67,6 +68,7 @@ class Gate:
         # unique, not secret: random per process, counted within it (3 us cheaper than random bytes per request)
         self._id_prefix = secrets.token_hex(8)
         self._ids = itertools.count(1)
+        self._lines: dict[str, HeaderList] = {}
         self.relays: set[Relay] = set()
         self.in_flight = 0
         self.draining = False
@@ -98,10 +100,7 @@ class Gate:
             self._log.error("fault", request_id=ex.id, path=ex.path[:200], exc_info=error)
             return self._refuse(request, ex, GatewayError(500, "internal_error", "An internal error of the gateway; it has been logged."))
         finally:
-            self.in_flight -= 1
-            if self.draining and not self.in_flight:
-                self.idle.set()
-            state.metrics.in_flight = self.in_flight
+            self._leave(state)
             self._end(ex, state)
 
     def plain_error(self, error: GatewayError) -> bytes:
@@ -213,10 +212,10 @@ class Gate:
                 body = tap.feed(body)
             body += end_taps(taps, Outcome.OK)
         if translated and reply.stream:
-            tap = client.stream(ex.request, ex.id)
+            tap = ex.translator.stream(ex.request, ex.id)
             body = tap.feed(body) + tap.end(Outcome.OK)
         elif translated:
-            body = client.whole(ex.request, body)
+            body = ex.translator.whole(ex.request, body)
         self._write(request, ex, reply.status, reply.headers, body)
         ex.outcome = Outcome.OK
         return self._response(request)
@@ -227,7 +226,7 @@ class Gate:
         taps = reply.taps
         native = ex.operation is Operation.RELAY
         if reply.format not in ("", client.format):
-            taps = [*taps, client.stream(ex.request, ex.id)]
+            taps = [*taps, ex.translator.stream(ex.request, ex.id)]
         headers = self._headers(ex, reply.headers)
         if not native:
             headers = [line for line in headers if line[0] != b"content-type"]
@@ -303,18 +302,28 @@ class Gate:
         target = ex.target
         lines = [*headers, (b"x-request-id", ex.id.encode())]
         if target is not None:
-            lines.append((b"x-edgegate-provider", target.provider.name.encode()))
-            if target.model:
-                lines.append((b"x-edgegate-model", _header_value(target.model)))
+            lines += self._target_lines(target)
             lines.append((b"x-edgegate-attempts", b"%d" % len(ex.attempts)))
             if len(ex.targets) > 1 and target is not ex.targets[0]:
                 lines.append((b"x-edgegate-fallback", b"true"))
-            if target.provider.simulated:
-                lines.append((b"x-edgegate-simulated", b"true"))
         if ex.cache:
             lines.append((b"x-edgegate-cache", ex.cache.encode()))
         if ex.dropped:
             lines.append((b"x-edgegate-dropped", _header_value(",".join(ex.dropped))))
+        return lines
+
+    def _target_lines(self, target: Target) -> HeaderList:
+        """The headers that name a target; remembered, since there are few and every reply has them."""
+        lines = self._lines.get(target.label)
+        if lines is None:
+            lines = [(b"x-edgegate-provider", target.provider.name.encode())]
+            if target.model:
+                lines.append((b"x-edgegate-model", _header_value(target.model)))
+            if target.provider.simulated:
+                lines.append((b"x-edgegate-simulated", b"true"))
+            if len(self._lines) >= MAX_REMEMBERED:
+                self._lines.clear()
+            self._lines[target.label] = lines
         return lines
 
     def _keeps(self, request: web.BaseRequest) -> bool:
@@ -325,6 +334,12 @@ class Gate:
         return self._kept if self._keeps(request) else self._closed
 
     # -- the end
+
+    def _leave(self, state: State) -> None:
+        self.in_flight -= 1
+        state.metrics.in_flight = self.in_flight
+        if self.draining and not self.in_flight:
+            self.idle.set()
 
     def _end(self, ex: Exchange, state: State) -> None:
         """The one ending of every exchange."""

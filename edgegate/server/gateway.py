@@ -86,7 +86,7 @@ class Gateway:
         self.log.open()
         sides = build_sides(config)
         catalog = build_catalog(config, sides, self._simulated)
-        stages = build_stages(config, catalog, sides, self.deadlines, self.metrics, self.log, loop.time)
+        stages = build_stages(config, catalog, sides, self.deadlines, self.metrics, loop.time)
         self.health = Health(sides)
         self._forwards = [stage for stage in stages if isinstance(stage, Forward)]
         for forward in self._forwards:

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from urllib.parse import unquote
 
 from edgegate.dialects.anthropic.client import MessagesClient
-from edgegate.dialects.base import ClientSide, Operation
+from edgegate.dialects.base import ClientFormat, Operation
 from edgegate.dialects.openai.client import ChatClient
 from edgegate.dialects.openai.completions import CompletionsClient
 from edgegate.dialects.openai.embeddings import EmbeddingsClient
@@ -17,7 +17,7 @@ from edgegate.dialects.openai.embeddings import EmbeddingsClient
 class Surface:
     """A path apps call. `client` speaks its format, also for errors."""
 
-    client: ClientSide
+    client: ClientFormat
     operation: Operation
 
 
@@ -26,8 +26,8 @@ class Surfaces:
 
     def __init__(self) -> None:
         chat, completions, embeddings, messages = ChatClient(), CompletionsClient(), EmbeddingsClient(), MessagesClient()
-        self.openai: ClientSide = chat
-        self.anthropic: ClientSide = messages
+        self.openai: ClientFormat = chat
+        self.anthropic: ClientFormat = messages
         self.posts: dict[str, Surface] = {}
         for prefix in ("/v1", ""):
             self.posts[f"{prefix}/chat/completions"] = Surface(chat, Operation.CHAT)
@@ -35,7 +35,7 @@ class Surfaces:
             self.posts[f"{prefix}/embeddings"] = Surface(embeddings, Operation.EMBEDDINGS)
         self.posts["/v1/messages"] = Surface(messages, Operation.CHAT)
 
-    def guess(self, path: str, headers: Mapping[str, str]) -> ClientSide:
+    def guess(self, path: str, headers: Mapping[str, str]) -> ClientFormat:
         """Whose words an error on a path that is no surface should use."""
         if "anthropic-version" in headers or path == "/v1/messages" or path.startswith(("/anthropic/", "/v1/messages/")):
             return self.anthropic

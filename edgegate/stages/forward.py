@@ -42,12 +42,14 @@ class Forward:
         self._body_timeout_s = body_timeout_s
         self._upstreams: dict[str, Upstream] = {}
         self._limits: dict[str, Limits] = {}
+        self._secrets: dict[str, bytes] = {}
         self._uploads: set[asyncio.Task[None]] = set()
 
     async def open(self) -> None:
         self._loop = asyncio.get_running_loop()
         for name, (side, options) in self._providers.items():
             lines = side.authorize(options.api_key.reveal())
+            self._secrets[name] = options.api_key.reveal().encode()
             own = [(key.lower().encode(), value.encode()) for key, value in options.headers.items()]
             fixed = [line for line in lines if line[0].lower() in CREDENTIALS] + own + NOT_ENCODED
             defaults = [line for line in lines if line[0].lower() not in CREDENTIALS]
@@ -93,7 +95,7 @@ class Forward:
         attempt.status = answer.status
         attempt.first = call.first
         if answer.status != 200:
-            raise _judge(side, answer)
+            raise _judge(side, answer, self._secrets[attempt.provider])
         return Reply(200, client_headers(answer.headers), answer.body, "", ex.stream and not isinstance(answer.body, bytes))
 
     # -- relayed paths: byte by byte, both ways
@@ -158,14 +160,17 @@ def _limits(times: TimeoutOptions | ForwardOptions, max_reply: int) -> Limits:
     return Limits(times.connect, times.first_token, times.idle, times.total, max_reply)
 
 
-def _judge(side: ProviderSide, answer: Answer) -> GatewayError:
-    """The error for a reply that is not a 200."""
+def _judge(side: ProviderSide, answer: Answer, secret: bytes) -> GatewayError:
+    """The error for a reply that is not a 200. Some providers quote the key they refuse: it is struck out of their words."""
     if answer.status < 400:
         return provider_error(
             502, "bad_reply", f"the provider answered with status {answer.status}, which is not followed", retryable=False
         )
     headers = {name.decode("latin-1"): value.decode("latin-1") for name, value in answer.headers}
-    return side.error(answer.status, headers, answer.body if isinstance(answer.body, bytes) else b"")
+    body = answer.body if isinstance(answer.body, bytes) else b""
+    if secret and secret in body:
+        body = body.replace(secret, b"***")
+    return side.error(answer.status, headers, body)
 
 
 def _relayed_path(base: str, path: str) -> str:

@@ -1,7 +1,7 @@
 """meter: what every attempt used and what it cost.
 
-Usage is written by whoever already parses the reply. This stage prices it once the exchange has ended, writes one ledger line
-per attempt and counts both in the metrics. On relayed paths, where nobody parses, it adds a tap that looks for the usage.
+Usage is written by whoever already parses the reply. This stage prices it once the exchange has ended and counts both in the
+metrics; the log then has it in the attempt's line. On relayed paths, where nobody parses, it adds a tap that looks for the usage.
 """
 
 from __future__ import annotations
@@ -12,7 +12,6 @@ from edgegate.chain import Proceed
 from edgegate.dialects.base import Operation
 from edgegate.exchange import Exchange, Reply
 from edgegate.ledger.prices import Prices
-from edgegate.observe.logs import ExchangeLog
 from edgegate.observe.metrics import Metrics
 from edgegate.stages.sniff import sniffer
 
@@ -20,10 +19,9 @@ from edgegate.stages.sniff import sniffer
 class Meter:
     """See the module. `record` is called once per exchange, after its end."""
 
-    def __init__(self, prices: Prices, metrics: Metrics, log: ExchangeLog) -> None:
+    def __init__(self, prices: Prices, metrics: Metrics) -> None:
         self._prices = prices
         self._metrics = metrics
-        self._log = log
 
     def __call__(self, ex: Exchange, proceed: Proceed) -> Awaitable[Reply]:
         if ex.operation is Operation.RELAY and ex.reply is not None and ex.reply.status == 200:
@@ -37,4 +35,3 @@ class Meter:
             model = attempt.model or attempt.progress.model  # a relayed path names its model in the reply only
             attempt.cost_nano_usd = self._prices.cost_nano(attempt.usage, model, attempt.provider, attempt.dialect)
             self._metrics.attempt(ex, attempt)
-            self._log.attempt(ex, attempt)
