@@ -1,0 +1,1 @@
+"""The OpenAI dialect: chat completions (edgegate's neutral form), legacy completions and embeddings."""

@@ -1,0 +1,47 @@
+"""The client side of chat completions. Its format is the neutral form, so there is nothing to translate."""
+
+from __future__ import annotations
+
+from edgegate.dialects.base import Chat, Json, Operation
+from edgegate.dialects.openai.check import check_chat
+from edgegate.dialects.openai.errors import DIALECT, render, render_event
+from edgegate.errors import GatewayError
+from edgegate.taps import Outcome, Tap
+
+
+class ChatClient:
+    """How apps speak `POST /v1/chat/completions`."""
+
+    format = "openai.chat"
+    dialect = DIALECT
+    operation = Operation.CHAT
+
+    def check(self, request: Json) -> None:
+        check_chat(request)
+
+    def chat(self, request: Json) -> Chat:
+        return request
+
+    def whole(self, request: Json, reply: bytes) -> bytes:
+        return reply
+
+    def stream(self, request: Json, id: str) -> Tap:
+        return _AsItIs()
+
+    def error(self, error: GatewayError, request_id: str) -> bytes:
+        return render(error)
+
+    def error_event(self, error: GatewayError, request_id: str) -> bytes:
+        return render_event(error)
+
+
+class _AsItIs:
+    """Changes nothing, holds nothing."""
+
+    __slots__ = ()
+
+    def feed(self, data: bytes) -> bytes:
+        return data
+
+    def end(self, outcome: Outcome) -> bytes:
+        return b""

@@ -1,0 +1,72 @@
+"""The provider side: OpenAI, and everything that speaks as OpenAI does (see `compat.py` for the table).
+
+Paths are relative to a base URL that includes the version, as users write OPENAI_BASE_URL: `https://api.openai.com/v1`,
+`https://api.groq.com/openai/v1`. Native formats pass byte for byte; chats of other dialects are sent as chat completions.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+import orjson
+
+from edgegate.dialects.base import Ask, HeaderList, Json, Progress, WireRequest
+from edgegate.dialects.openai.embeddings import encoded
+from edgegate.dialects.openai.errors import from_reply
+from edgegate.dialects.openai.follow import choices_asked
+from edgegate.dialects.openai.quirks import OPENAI, Quirks
+from edgegate.dialects.openai.reply import neutral_reply, read, read_embeddings
+from edgegate.dialects.openai.request import chat_body
+from edgegate.dialects.openai.stream import ToChat
+from edgegate.dialects.openai.watch import PassThrough
+from edgegate.errors import GatewayError, bad_request
+from edgegate.taps import Tap
+
+_JSON: HeaderList = [(b"content-type", b"application/json")]
+
+
+class OpenAIProvider:
+    """One OpenAI-shaped provider. `native` maps the client formats it takes to its paths.
+
+    For native formats `ask.chat` is the request as the client sent it: `watch` reads how many choices will come from it.
+    """
+
+    def __init__(self, name: str = "openai", quirks: Quirks = OPENAI) -> None:
+        self.name = name
+        self.quirks = quirks
+        self.native: Mapping[str, str] = quirks.paths
+
+    def authorize(self, key: str) -> HeaderList:
+        """The key as a bearer token; nothing for servers that need none."""
+        return [(b"authorization", b"Bearer " + key.encode())] if key else []
+
+    def request(self, ask: Ask) -> WireRequest:
+        body, dropped = chat_body(ask, self.quirks)
+        return WireRequest(self.native["openai.chat"], orjson.dumps(body), list(_JSON), dropped)
+
+    def whole(self, ask: Ask, body: bytes, progress: Progress) -> bytes:
+        return neutral_reply(ask, body, progress)
+
+    def stream(self, ask: Ask, progress: Progress) -> Tap:
+        return ToChat(ask, progress)
+
+    def watch(self, format: str, ask: Ask, progress: Progress) -> Tap:
+        return PassThrough(progress, choices_asked(ask.chat), ask.include_usage)
+
+    def glance(self, format: str, body: bytes, progress: Progress) -> None:
+        (read_embeddings if format == "openai.embeddings" else read)(body, progress)
+
+    def error(self, status: int, headers: Mapping[str, str], body: bytes) -> GatewayError:
+        return from_reply(status, headers, body)
+
+    def embed(self, request: Json, model: str) -> WireRequest:
+        path = self.native.get("openai.embeddings")
+        if path is None:
+            raise bad_request(f"The provider '{self.name}' has no embeddings.", "model", code="unsupported_operation")
+        body = {**request, "model": model}
+        if not self.quirks.base64_embeddings:
+            body.pop("encoding_format", None)
+        return WireRequest(path, orjson.dumps(body), list(_JSON))
+
+    def embedded(self, request: Json, model: str, body: bytes, progress: Progress) -> bytes:
+        return encoded(request, read_embeddings(body, progress), body)

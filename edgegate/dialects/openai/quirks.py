@@ -1,0 +1,68 @@
+"""What differs between providers that speak OpenAI's format. The defaults are the cautious ones, right for most of them.
+
+A difference belongs here when a request would be refused, or an answer lost, without knowing it. What a provider merely adds
+to its replies is handled for all of them alike (see `reply.py`).
+"""
+
+from __future__ import annotations
+
+import enum
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+
+REASONING_MODELS = ("o1", "o3", "o4", "gpt-5", "gpt-6", "codex-")
+"""Prefixes of OpenAI's models that refuse `max_tokens` (400 unsupported_parameter) and want `max_completion_tokens`."""
+
+PLAIN_MODELS = ("gpt-4", "gpt-3", "chatgpt-", "ft:gpt-4", "ft:gpt-3")
+"""Prefixes of OpenAI's models that refuse `reasoning_effort` (400 "Unrecognized request argument supplied")."""
+
+PATHS: Mapping[str, str] = {
+    "openai.chat": "/chat/completions",
+    "openai.completions": "/completions",
+    "openai.embeddings": "/embeddings",
+}
+"""Endpoints below a base URL that includes the version, as users write OPENAI_BASE_URL: `https://api.openai.com/v1`."""
+
+CHAT: Mapping[str, str] = {"openai.chat": "/chat/completions"}
+CHAT_AND_COMPLETIONS: Mapping[str, str] = {"openai.chat": "/chat/completions", "openai.completions": "/completions"}
+CHAT_AND_EMBEDDINGS: Mapping[str, str] = {"openai.chat": "/chat/completions", "openai.embeddings": "/embeddings"}
+
+
+class MaxTokens(enum.Enum):
+    """Which field carries the output limit."""
+
+    OLD = "max_tokens"
+    NEW = "max_completion_tokens"
+    BY_MODEL = "by model"  # OpenAI: the new name for reasoning models, any for the others
+    EITHER = "either"  # as the client wrote it
+
+
+@dataclass(frozen=True, slots=True)
+class Quirks:
+    """The differences of one provider.
+
+    paths: client formats it answers -> endpoint below the base URL.
+    max_tokens: how the output limit is named.
+    developer_role: whether role `developer` is known; `system` is sent where it is not.
+    stream_usage: whether `stream_options.include_usage` is accepted.
+    keeps: extensions of the chat that it understands and that are therefore sent: `reasoning_content`, `reasoning`,
+        `reasoning_details`, `thinking_blocks`, `cache_control`, `extra_content`, `annotations`, `thinking`.
+    refuses: request fields that it answers with a 400; left out and named as dropped.
+    base64_embeddings: whether `encoding_format: base64` is understood; where not, the vectors are encoded here.
+    """
+
+    paths: Mapping[str, str] = field(default_factory=lambda: PATHS)
+    max_tokens: MaxTokens = MaxTokens.EITHER
+    developer_role: bool = False
+    stream_usage: bool = True
+    keeps: frozenset[str] = frozenset()
+    refuses: frozenset[str] = frozenset(("metadata", "service_tier"))
+    base64_embeddings: bool = True
+
+
+OPENAI = Quirks(
+    max_tokens=MaxTokens.BY_MODEL,
+    developer_role=True,
+    keeps=frozenset(("annotations",)),  # openai/chat-*: assistant messages are sent back with them
+    refuses=frozenset(("top_k", "min_p", "repetition_penalty")),
+)

@@ -1,0 +1,181 @@
+"""Chats of other dialects as requests to OpenAI-shaped providers."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import orjson
+import pytest
+
+from edgegate.dialects.base import Ask
+from edgegate.dialects.compat import COMPAT
+from edgegate.dialects.openai.provider import OpenAIProvider
+from edgegate.errors import GatewayError
+
+OPENAI = OpenAIProvider()
+USER = {"role": "user", "content": "hi"}
+
+
+def sent(side: OpenAIProvider = OPENAI, model: str = "gpt-4o", stream: bool = False, **chat: Any) -> tuple[dict[str, Any], list[str]]:
+    wire = side.request(Ask({"model": "asked", "messages": [USER], **chat}, model, stream, "id", 1))
+    assert wire.path == side.native["openai.chat"]
+    return orjson.loads(wire.body), wire.dropped
+
+
+def compat(name: str) -> OpenAIProvider:
+    return COMPAT[name].provider()
+
+
+def test_a_plain_chat_goes_out_under_the_target_s_name() -> None:
+    body, dropped = sent(temperature=0.5, unknown={"x": 1}, seed=None)
+    assert body == {"model": "gpt-4o", "messages": [USER], "temperature": 0.5, "unknown": {"x": 1}}
+    assert dropped == []
+
+
+def test_streams_always_ask_for_usage() -> None:
+    assert sent(stream=True)[0]["stream_options"] == {"include_usage": True}
+    body, _ = sent(stream=True, stream_options={"include_usage": False, "include_obfuscation": False})
+    assert body["stream_options"] == {"include_usage": True, "include_obfuscation": False}
+    assert body["stream"] is True
+    assert not {"stream", "stream_options"} & sent(stream_options={"include_usage": True})[0].keys()
+
+
+def test_fields_of_other_dialects_are_taken_out_and_named() -> None:
+    body, dropped = sent(thinking={"type": "enabled", "budget_tokens": 2000}, top_k=5, container="c", output_config={"effort": "low"})
+    assert body.keys() == {"model", "messages"}
+    assert dropped == ["container", "output_config", "thinking", "top_k"]
+
+
+def test_extensions_of_messages_parts_calls_and_tools_are_taken_out_and_named() -> None:
+    mark = {"cache_control": {"type": "ephemeral"}}
+    messages = [
+        {"role": "system", "content": [{"type": "text", "text": "s", **mark}]},
+        {"role": "user", "content": [{"type": "file", "file": {"file_data": "x"}, "citations": {"enabled": True}}]},
+        {
+            "role": "assistant",
+            "content": "a",
+            "thinking_blocks": [{"type": "thinking", "thinking": "t", "signature": "s"}],
+            "reasoning_content": "t",
+            "tool_calls": [{"id": "c", "type": "function", "function": {"name": "f", "arguments": "{}"}, "extra_content": {"google": {}}}],
+        },
+        {"role": "tool", "tool_call_id": "c", "content": "4", "is_error": True},
+    ]
+    tools = [{"type": "function", "function": {"name": "f"}, **mark}, {"type": "web_search_20250305", "name": "web_search"}]
+    before = orjson.dumps([messages, tools])
+    body, dropped = sent(messages=messages, tools=tools, tool_choice="auto")
+    assert body["messages"] == [
+        {"role": "system", "content": [{"type": "text", "text": "s"}]},
+        {"role": "user", "content": [{"type": "file", "file": {"file_data": "x"}}]},
+        {
+            "role": "assistant",
+            "content": "a",
+            "tool_calls": [{"id": "c", "type": "function", "function": {"name": "f", "arguments": "{}"}}],
+        },
+        {"role": "tool", "tool_call_id": "c", "content": "4"},
+    ]
+    assert body["tools"] == [{"type": "function", "function": {"name": "f"}}]
+    assert dropped == [
+        "cache_control", "citations", "extra_content", "is_error", "reasoning_content", "thinking_blocks", "tools.web_search_20250305",
+    ]  # fmt: skip
+    assert orjson.dumps([messages, tools]) == before
+
+
+def test_no_tool_left_means_no_tool_choice() -> None:
+    body, _ = sent(tools=[{"type": "bash_20250124", "name": "bash"}], tool_choice="auto", parallel_tool_calls=False)
+    assert body.keys() == {"model", "messages"}
+
+
+@pytest.mark.parametrize(
+    ("name", "kept"),
+    [
+        ("deepseek", {"reasoning_content"}),
+        ("openrouter", {"cache_control", "reasoning_content"}),
+        ("litellm", {"cache_control", "reasoning_content", "thinking_blocks", "extra_content"}),
+        ("groq", set()),
+    ],
+)
+def test_a_provider_that_understands_an_extension_gets_it(name: str, kept: set[str]) -> None:
+    extensions = {"thinking_blocks": [{}], "reasoning_content": "t", "cache_control": {"type": "ephemeral"}, "extra_content": {"x": 1}}
+    body, dropped = sent(compat(name), messages=[USER, {"role": "assistant", "content": "a", **extensions}])
+    assert body["messages"][1].keys() - {"role", "content"} == kept
+    assert set(dropped) == extensions.keys() - kept
+
+
+@pytest.mark.parametrize(
+    ("side", "model", "limit"),
+    [
+        (OPENAI, "o3-mini", "max_completion_tokens"),
+        (OPENAI, "gpt-5.2", "max_completion_tokens"),
+        (OPENAI, "ft:o4-mini:org", "max_completion_tokens"),
+        (OPENAI, "gpt-4o", "max_tokens"),
+        (compat("deepseek"), "deepseek-chat", "max_tokens"),
+        (compat("groq"), "llama", "max_tokens"),
+    ],
+)
+def test_max_tokens_is_named_as_the_model_wants_it(side: OpenAIProvider, model: str, limit: str) -> None:
+    body, _ = sent(side, model, max_tokens=9)
+    assert body.get(limit) == 9
+    assert len({"max_tokens", "max_completion_tokens"} & body.keys()) == 1
+
+
+def test_max_completion_tokens_is_named_the_old_way_where_only_that_is_known() -> None:
+    assert sent(compat("together"), max_completion_tokens=9)[0]["max_tokens"] == 9
+    assert sent(compat("together"), max_completion_tokens=9, max_tokens=5)[0]["max_tokens"] == 5
+
+
+def test_models_that_do_not_reason_are_not_told_how_hard_to() -> None:
+    assert sent(model="gpt-4o", reasoning_effort="high") == (sent()[0], ["reasoning_effort"])
+    assert sent(model="gpt-5", reasoning_effort="high")[0]["reasoning_effort"] == "high"
+    assert sent(model="my-own-model", reasoning_effort="high")[0]["reasoning_effort"] == "high"
+
+
+def test_the_developer_role_is_said_where_it_is_known() -> None:
+    messages = [{"role": "developer", "content": "d"}, USER]
+    assert sent(messages=messages)[0]["messages"][0]["role"] == "developer"
+    assert sent(compat("groq"), messages=messages)[0]["messages"][0]["role"] == "system"
+
+
+def test_pictures_in_results_move_to_a_user_message_behind_the_last_result() -> None:
+    picture = {"type": "image_url", "image_url": {"url": "data:image/png;base64,AA"}}
+    results = [
+        {"role": "tool", "tool_call_id": "a", "content": [{"type": "text", "text": "see"}, picture]},
+        {"role": "tool", "tool_call_id": "b", "content": [picture]},
+    ]
+    body, _ = sent(messages=[*results, USER])
+    assert body["messages"] == [
+        {"role": "tool", "tool_call_id": "a", "content": [{"type": "text", "text": "see"}]},
+        {"role": "tool", "tool_call_id": "b", "content": "The result is in the next user message."},
+        {"role": "user", "content": [picture, picture]},
+        USER,
+    ]
+
+
+def test_a_turn_of_nothing_but_thinking_is_an_empty_text() -> None:
+    body, _ = sent(messages=[USER, {"role": "assistant", "content": None, "thinking_blocks": [{}], "tool_calls": []}])
+    assert body["messages"][1] == {"role": "assistant", "content": ""}
+
+
+def test_a_vendor_s_blocks_in_the_history_are_left_out_but_in_a_question_refused() -> None:
+    block = {"type": "web_search_tool_result", "content": []}
+    body, dropped = sent(messages=[USER, {"role": "assistant", "content": [{"type": "text", "text": "a"}, block]}])
+    assert body["messages"][1]["content"] == [{"type": "text", "text": "a"}]
+    assert dropped == ["content.web_search_tool_result"]
+    with pytest.raises(GatewayError) as caught:
+        sent(messages=[{"role": "user", "content": [{"type": "document", "source": {"type": "url", "url": "x"}}]}])
+    assert (caught.value.status, caught.value.param) == (400, "messages[0].content[0]")
+
+
+def test_a_key_is_a_bearer_token_and_no_key_is_nothing() -> None:
+    assert OPENAI.authorize("k") == [(b"authorization", b"Bearer k")]
+    assert OPENAI.authorize("") == []
+
+
+def test_embeddings_go_out_as_they_came_but_for_the_model() -> None:
+    request = {"model": "asked", "input": [[1, 2]], "encoding_format": "base64", "dimensions": 8}
+    wire = OPENAI.embed(request, "text-embedding-3-small")
+    assert wire.path == "/embeddings"
+    assert orjson.loads(wire.body) == {**request, "model": "text-embedding-3-small"}
+    assert "encoding_format" not in orjson.loads(compat("together").embed(request, "m").body)
+    with pytest.raises(GatewayError) as caught:
+        compat("groq").embed(request, "m")
+    assert (caught.value.status, caught.value.code) == (400, "unsupported_operation")
