@@ -21,6 +21,7 @@ class Vendor:
 
     version: the path that ends the address of a dialect whose endpoints stand below it (OpenAI's `/v1`, as SDKs are given it).
     surplus: paths that users give although the dialect's endpoints begin with them.
+    shared_key: the key's variable serves other purposes too, so that it alone adds no provider.
     """
 
     name: str
@@ -30,6 +31,7 @@ class Vendor:
     urls: tuple[str, ...] = ()
     version: str = ""
     surplus: tuple[str, ...] = ()
+    shared_key: bool = False
 
 
 NATIVE = (
@@ -99,7 +101,7 @@ def discover(
             url = _ollama(url)
         entry = found.get(vendor.name)
         if entry is None:
-            if key or (url and not vendor.keys):
+            if (key and not vendor.shared_key) or (url and not vendor.keys):
                 found[vendor.name] = _addressed(ProviderOptions(base_url=url, api_key=Secret(key)), vendor)
         elif entry.dialect in ("", vendor.name) and not entry.base_url and not entry.api_key:
             found[vendor.name] = _addressed(dataclasses.replace(entry, base_url=url, api_key=Secret(key)), vendor)
@@ -147,4 +149,7 @@ def _compatible() -> tuple[Vendor, ...]:
     """The rows of the table of OpenAI-shaped providers, as far as they have no entry above."""
     own = {vendor.name for vendor in NATIVE}
     rows = (row for row in COMPAT.values() if row.name not in own)
-    return tuple(Vendor(row.name, row.base_url, row.prefixes, (row.key,), version=urlsplit(row.base_url).path) for row in rows)
+    return tuple(
+        Vendor(row.name, row.base_url, row.prefixes, (row.key,), version=urlsplit(row.base_url).path, shared_key=row.shared_key)
+        for row in rows
+    )

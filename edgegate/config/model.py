@@ -116,7 +116,11 @@ class ModelOptions:
     fallbacks: dict[str, tuple[str, ...]] = option(
         dict, "Targets to try next when a model fails, in order: `gpt-4o: [anthropic/claude-sonnet-4-5]`."
     )
-    default_provider: str = option("", "Where unknown model names go; if left out they are refused with 404.")
+    default_provider: str = option(
+        "",
+        "Where unknown model names go. If left out: to the only provider, or to the only one without models and prefixes; "
+        "else they are refused with 404.",
+    )
 
 
 @dataclass(frozen=True, slots=True)

@@ -23,6 +23,7 @@ class Compat:
     key: environment variable that usually holds the credential.
     prefixes: how its own models' names begin, where that tells it from others. The longest match should win.
     keyless: whether it is commonly run without a key.
+    shared_key: whether that variable is commonly set for other purposes too, so that by itself it configures nothing.
     """
 
     name: str
@@ -31,6 +32,7 @@ class Compat:
     prefixes: tuple[str, ...] = ()
     quirks: Quirks = field(default_factory=Quirks)
     keyless: bool = False
+    shared_key: bool = False
 
     def provider(self) -> OpenAIProvider:
         return OpenAIProvider(self.name, self.quirks)
@@ -108,7 +110,9 @@ _ROWS = (
         ("sonar",),
         Quirks(paths=CHAT, max_tokens=MaxTokens.OLD),
     ),
-    Compat("huggingface", "https://router.huggingface.co/v1", "HF_TOKEN", quirks=Quirks(paths=CHAT, max_tokens=MaxTokens.OLD)),
+    Compat(
+        "huggingface", "https://router.huggingface.co/v1", "HF_TOKEN", quirks=Quirks(paths=CHAT, max_tokens=MaxTokens.OLD), shared_key=True
+    ),
     Compat("nvidia", "https://integrate.api.nvidia.com/v1", "NVIDIA_API_KEY", ("nvidia/",), _OLD_LIMIT_LISTS),
     Compat(
         "sambanova",
@@ -165,11 +169,17 @@ _ROWS = (
         ("palmyra-",),
         Quirks(paths={"openai.chat": "/chat"}, max_tokens=MaxTokens.OLD),
     ),
-    Compat("snowflake", "", "SNOWFLAKE_TOKEN", quirks=Quirks(paths=CHAT)),  # https://<account>.snowflakecomputing.com/api/v2/cortex/v1
-    Compat("vllm", "http://127.0.0.1:8000/v1", "VLLM_API_KEY", quirks=Quirks(keeps=_REASONING), keyless=True),
-    Compat("sglang", "http://127.0.0.1:30000/v1", "SGLANG_API_KEY", quirks=Quirks(keeps=_REASONING), keyless=True),
+    Compat(
+        "snowflake", "", "SNOWFLAKE_TOKEN", quirks=Quirks(paths=CHAT), shared_key=True
+    ),  # https://<account>.snowflakecomputing.com/api/v2/cortex/v1
+    Compat("vllm", "http://127.0.0.1:8000/v1", "VLLM_API_KEY", quirks=Quirks(max_tokens=MaxTokens.OLD, keeps=_REASONING), keyless=True),
+    Compat(
+        "sglang", "http://127.0.0.1:30000/v1", "SGLANG_API_KEY", quirks=Quirks(max_tokens=MaxTokens.OLD, keeps=_REASONING), keyless=True
+    ),
     Compat("lmstudio", "http://127.0.0.1:1234/v1", "LMSTUDIO_API_KEY", quirks=_OLD_LIMIT_LISTS, keyless=True),
-    Compat("llamacpp", "http://127.0.0.1:8080/v1", "LLAMACPP_API_KEY", quirks=Quirks(keeps=_REASONING), keyless=True),
+    Compat(
+        "llamacpp", "http://127.0.0.1:8080/v1", "LLAMACPP_API_KEY", quirks=Quirks(max_tokens=MaxTokens.OLD, keeps=_REASONING), keyless=True
+    ),
     Compat("localai", "http://127.0.0.1:8080/v1", "LOCALAI_API_KEY", quirks=_OLD_LIMIT_LISTS, keyless=True),
     Compat(
         "litellm",

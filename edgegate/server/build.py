@@ -70,7 +70,16 @@ def build_catalog(config: Config, sides: Sides, simulated: frozenset[str]) -> Ca
         for name, (side, options) in sides.items()
     ]
     models = config.models
-    return Catalog(providers, models.aliases, models.fallbacks, models.default_provider)
+    return Catalog(providers, models.aliases, models.fallbacks, models.default_provider or _only_candidate(providers))
+
+
+def _only_candidate(providers: Sequence[Provider]) -> str:
+    """Where unknown names go without being told: to the only provider, or to the only one that declares neither models nor
+    prefixes, as Ollama or Groq beside OpenAI. Anything less clear is for the operator to decide."""
+    unmarked = [provider.name for provider in providers if not provider.models and not provider.prefixes]
+    if len(providers) == 1:
+        return providers[0].name
+    return unmarked[0] if len(unmarked) == 1 else ""
 
 
 def build_keys(options: Sequence[KeyOptions]) -> KeyRing:

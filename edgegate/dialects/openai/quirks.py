@@ -33,7 +33,9 @@ class MaxTokens(enum.Enum):
 
     OLD = "max_tokens"
     NEW = "max_completion_tokens"
-    BY_MODEL = "by model"  # OpenAI: the new name for reasoning models, any for the others
+    # the new name for OpenAI's reasoning models, which refuse the old one; the old one for all others, which the many servers
+    # behind `dialect: openai` know (llama-cpp-python ignores the new one and goes on to the end of its context)
+    BY_MODEL = "by model"
     EITHER = "either"  # as the client wrote it
 
 

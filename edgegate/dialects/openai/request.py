@@ -71,8 +71,6 @@ class _Writing:
             new = is_reasoning(model)
             if model.startswith(PLAIN_MODELS) and body.pop("reasoning_effort", None) is not None:
                 self.dropped.add("reasoning_effort")
-            if not new:
-                return
         old_name, new_name = ("max_tokens", "max_completion_tokens") if new else ("max_completion_tokens", "max_tokens")
         limit = body.pop(old_name, None)
         if limit is not None:

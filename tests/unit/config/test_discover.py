@@ -4,7 +4,7 @@ import pytest
 
 from edgegate.config.discover import NATIVE, Vendor, base_address, discover, vendor_defaults, vendors
 from edgegate.config.model import ProviderOptions, Secret
-from edgegate.dialects.compat import COMPAT
+from edgegate.dialects.compat import COMPAT, Compat
 
 
 def test_nothing_is_found_in_an_empty_environment() -> None:
@@ -21,11 +21,17 @@ def test_a_vendor_whose_key_is_set_needs_no_entry() -> None:
     ("name", "variable"),
     [
         ("anthropic", "ANTHROPIC_API_KEY"), ("anthropic", "CLAUDE_API_KEY"), ("gemini", "GEMINI_API_KEY"), ("gemini", "GOOGLE_API_KEY"),
-        ("mistral", "MISTRAL_API_KEY"), *((row.name, row.key) for row in COMPAT.values()),
+        ("mistral", "MISTRAL_API_KEY"), *((row.name, row.key) for row in COMPAT.values() if not row.shared_key),
     ],
 )  # fmt: skip
 def test_every_usual_variable_is_known(name: str, variable: str) -> None:
     assert discover({}, {variable: "k"})[name].api_key == Secret("k")
+
+
+@pytest.mark.parametrize("row", [row for row in COMPAT.values() if row.shared_key], ids=lambda row: row.name)
+def test_a_variable_that_serves_other_purposes_adds_no_provider_but_completes_one(row: Compat) -> None:
+    assert row.name not in discover({}, {row.key: "k"})
+    assert discover({row.name: ProviderOptions()}, {row.key: "k"})[row.name].api_key == Secret("k")
 
 
 def test_the_first_of_two_variables_counts() -> None:
