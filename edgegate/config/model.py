@@ -80,6 +80,8 @@ class ServerOptions:
     keepalive: Duration = option(Duration(75), "How long an idle client connection is kept open.", least=0.001)
     drain: Duration = option(Duration(30), "After SIGTERM: how long running exchanges may go on.", least=0)
     max_in_flight: int = option(10_000, "Exchanges at once per worker; more is answered 503 with Retry-After.", least=1)
+    max_lag: Duration = option(Duration(2), "New requests are answered 503 while the event loop runs later than this; 0 switches it off.")
+    max_memory: Size = option(Size(0), "New requests are answered 503 while a worker is larger than this; 0 switches it off.")
     trusted_proxies: tuple[str, ...] = option((), "Networks (CIDR) whose X-Forwarded-For and X-User-ID are believed.")
 
 

@@ -16,6 +16,7 @@ import orjson
 import structlog
 
 from edgegate.config.model import LogOptions
+from edgegate.wire.headers import parse_traceparent
 
 if TYPE_CHECKING:
     from edgegate.exchange import Attempt, Exchange
@@ -86,6 +87,9 @@ class ExchangeLog:
             line["error_source"] = ex.error.source.value
         if ex.dropped:
             line["dropped"] = ex.dropped
+        trace = ex.headers.get("traceparent")
+        if trace is not None and (parsed := parse_traceparent(trace)) is not None:
+            line["trace_id"] = parsed[0]
         if self._prompts:
             line["body"] = ex.body[:MAX_PROMPT_CHARS].decode("utf-8", "replace")
         self._add(line)

@@ -34,6 +34,9 @@ if TYPE_CHECKING:
     from edgegate.server.gateway import State
 
 JSON = (b"content-type", b"application/json")
+CUT_S = 1.0
+"""For exchanges that are being ended to write their last words."""
+
 NO_BODY = frozenset({"GET", "HEAD", "OPTIONS"})
 
 
@@ -70,7 +73,8 @@ class Gate:
         self._ids = itertools.count(1)
         self._lines: dict[str, HeaderList] = {}
         self.relays: set[Relay] = set()
-        self.in_flight = 0
+        self._running: set[asyncio.Task[None]] = set()
+        self._cutting = False
         self.draining = False
         self.idle = asyncio.Event()  # set when the last exchange ends while draining
 
@@ -83,25 +87,37 @@ class Gate:
         ex = self._exchange(request, path, query)
         if self.draining:
             return self._refuse(request, ex, GatewayError(503, "draining", "The gateway is shutting down.", retry_after_s=1.0))
-        if self.in_flight >= state.server.max_in_flight:
-            return self._refuse(
-                request, ex, GatewayError(503, "overloaded", "The gateway has too many requests in flight.", retry_after_s=1.0)
-            )
-        self.in_flight += 1
-        state.metrics.in_flight = self.in_flight
+        running = self._running
+        if len(running) >= state.server.max_in_flight:
+            return self._refuse(request, ex, _overloaded("The gateway has too many requests in flight."))
+        if state.overload.reason:
+            return self._refuse(request, ex, _overloaded(state.overload.reason))
+        task = cast("asyncio.Task[None]", asyncio.current_task())
+        running.add(task)
+        state.metrics.in_flight = len(running)
         try:
             return await self._serve(request, ex, state)
         except GatewayError as error:
             return self._refuse(request, ex, error)
         except asyncio.CancelledError:
+            if self._cutting and ex.outcome is None and request.transport is not None:
+                ended = GatewayError(503, "draining", "The gateway is shutting down and had to end this request.", retry_after_s=1.0)
+                response = self._refuse(request, ex, ended)
+                ex.outcome = Outcome.DRAINED
+                return response
             ex.outcome = Outcome.CLIENT_GONE
             raise
         except Exception as error:
             self._log.error("fault", request_id=ex.id, path=ex.path[:200], exc_info=error)
             return self._refuse(request, ex, GatewayError(500, "internal_error", "An internal error of the gateway; it has been logged."))
         finally:
-            self._leave(state)
+            self._leave(task, state)
             self._end(ex, state)
+
+    @property
+    def in_flight(self) -> int:
+        """Exchanges running now."""
+        return len(self._running)
 
     def plain_error(self, error: GatewayError) -> bytes:
         """An error body for a request that could not even be parsed, so that nobody knows its dialect: OpenAI's, with no id."""
@@ -335,11 +351,23 @@ class Gate:
 
     # -- the end
 
-    def _leave(self, state: State) -> None:
-        self.in_flight -= 1
-        state.metrics.in_flight = self.in_flight
-        if self.draining and not self.in_flight:
+    def _leave(self, task: asyncio.Task[None], state: State) -> None:
+        self._running.discard(task)
+        state.metrics.in_flight = len(self._running)
+        if self.draining and not self._running:
             self.idle.set()
+
+    async def cut(self) -> None:
+        """Ends whatever still runs: streams by an error event, plain calls by a 503."""
+        self._cutting = True
+        error = GatewayError(503, "draining", "The gateway is shutting down and had to end this stream.")
+        streaming = {relay.task for relay in self.relays}
+        for relay in list(self.relays):
+            relay.cut(error)
+        for task in self._running - streaming:
+            task.cancel()
+        if self._running:
+            await asyncio.wait(set(self._running), timeout=CUT_S)
 
     def _end(self, ex: Exchange, state: State) -> None:
         """The one ending of every exchange."""
@@ -408,6 +436,10 @@ def _inflate(body: bytes, encoding: str, limit: int) -> bytes:
         return inflater.feed(body) + inflater.end()
     except InflateError as error:
         raise GatewayError(400, "bad_encoding", f"The request body cannot be decompressed: {error}", source=Source.CLIENT) from None
+
+
+def _overloaded(message: str) -> GatewayError:
+    return GatewayError(503, "overloaded", message, retry_after_s=1.0)
 
 
 def _too_large(limit: int) -> GatewayError:

@@ -30,6 +30,7 @@ from edgegate.server.connection import Listener
 from edgegate.server.gate import Gate
 from edgegate.server.local import LocalPaths
 from edgegate.server.models import Models
+from edgegate.server.overload import Overload
 from edgegate.stages.auth import Auth
 from edgegate.stages.forward import Forward
 from edgegate.stages.meter import Meter
@@ -50,6 +51,7 @@ class State:
     metrics: Metrics
     log: ExchangeLog
     deadlines: Deadlines
+    overload: Overload
 
     def guarded(self, answer: Callable[[Exchange], Awaitable[Reply]]) -> Proceed:
         """A chain of nothing but authentication before an answer of our own."""
@@ -91,6 +93,8 @@ class Gateway:
         self._forwards = [stage for stage in stages if isinstance(stage, Forward)]
         for forward in self._forwards:
             await forward.open()
+        self._overload = Overload(config.server)
+        self._overload.open()
         self.gate = Gate(lambda: self._state, self._background)
         self._state = State(
             server=config.server,
@@ -103,6 +107,7 @@ class Gateway:
             metrics=self.metrics,
             log=self.log,
             deadlines=self.deadlines,
+            overload=self._overload,
         )
         self._shared = SharedMetrics(self.metrics, self._share, self._worker)
         self._collector = WorkersCollector(self.metrics, self._shared.others)
@@ -136,19 +141,16 @@ class Gateway:
         shown = reason.splitlines()[0][:200] if reason.splitlines() else ""
         return self.gate.plain_error(GatewayError(400, "bad_http", f"The request is not valid HTTP/1.1: {shown}", source=Source.CLIENT))
 
-    async def drain(self) -> None:
-        """Refuses new work and waits, at most `server.drain` seconds, until the exchanges in flight are done. What still runs
-        then is ended: streams by an error event of their dialect."""
+    async def drain(self, hurry: asyncio.Event | None = None) -> None:
+        """Refuses new work and waits, at most `server.drain` seconds or until `hurry` is set, for the exchanges in flight. What
+        still runs then is ended: streams by an error event of their dialect, plain calls by a 503."""
         gate = self.gate
         gate.draining = self.metrics.draining = True
         if gate.in_flight:
             with contextlib.suppress(TimeoutError):
                 async with asyncio.timeout(self._config.server.drain):
-                    await gate.idle.wait()
-        error = GatewayError(503, "draining", "The gateway is shutting down and had to end this stream.")
-        for relay in list(gate.relays):
-            relay.cut(error)
-        await asyncio.sleep(0)
+                    await _first(gate.idle, hurry or asyncio.Event())
+        await gate.cut()
 
     async def close_clients(self, limit_s: float) -> None:
         """Closes the clients' connections, idle ones at once, others as soon as what was written to them is sent."""
@@ -165,6 +167,17 @@ class Gateway:
         for task in list(self._background):
             task.cancel()
         await asyncio.gather(*self._background, return_exceptions=True)
+        self._overload.close()
         self._shared.write()
         REGISTRY.unregister(self._collector)
         self.log.close()
+
+
+async def _first(*events: asyncio.Event) -> None:
+    """Waits until one of the events is set."""
+    waits = [asyncio.ensure_future(event.wait()) for event in events]
+    try:
+        await asyncio.wait(waits, return_when=asyncio.FIRST_COMPLETED)
+    finally:
+        for wait in waits:
+            wait.cancel()

@@ -46,6 +46,7 @@ class Relay:
         "done",
         "error",
         "outcome",
+        "task",
     )
 
     def __init__(
@@ -81,6 +82,7 @@ class Relay:
         self.done = done
         self.outcome = Outcome.OK
         self.error: GatewayError | None = None
+        self.task = asyncio.current_task()  # the handler that waits for `done`
 
     def start(self) -> None:
         """Takes the body over. What it held is written with the head, in one segment."""

@@ -51,9 +51,13 @@ def run_worker(config: Config, place: Place, banner: Callable[[Config, list[str]
 async def serve_until_stopped(config: Config, place: Place, banner: Callable[[Config, list[str], bool], None] | None) -> int:
     """See the module. `banner(config, addresses, simulated)` is called once the sockets are open."""
     loop = asyncio.get_running_loop()
-    stop = asyncio.Event()
+    stop, hurry = asyncio.Event(), asyncio.Event()
+
+    def on_signal() -> None:  # the second one ends the wait for running exchanges
+        (hurry if stop.is_set() else stop).set()
+
     for number in (signal.SIGTERM, signal.SIGINT):
-        loop.add_signal_handler(number, stop.set)
+        loop.add_signal_handler(number, on_signal)
     log_file = open_log(config.log)
     configure(config.log, log_file)
     log = structlog.get_logger("server")
@@ -78,9 +82,12 @@ async def serve_until_stopped(config: Config, place: Place, banner: Callable[[Co
     gc.set_threshold(20_000, 20, 50)
     if banner is not None:
         banner(config, addresses, bool(simulated))
+    watch = loop.create_task(_follow(os.getppid(), stop)) if place.share is not None else None
     await stop.wait()
+    if watch is not None:
+        watch.cancel()
     log.info("draining", in_flight=gateway.gate.in_flight, limit_s=float(config.server.drain))
-    await gateway.drain()
+    await gateway.drain(hurry)
     for server in servers:
         server.close()
     await gateway.close_clients(LAST_WORDS_S)
@@ -90,6 +97,13 @@ async def serve_until_stopped(config: Config, place: Place, banner: Callable[[Co
     log.info("stopped", worker=place.name)
     log_file.flush()
     return 0
+
+
+async def _follow(supervisor: int, stop: asyncio.Event) -> None:
+    """Ends this worker when its supervisor is gone, however that came about: an orphan would keep the port."""
+    while os.getppid() == supervisor:  # noqa: ASYNC110 - the death of a parent sets no event
+        await asyncio.sleep(1.0)
+    stop.set()
 
 
 def with_simulator(config: Config, port: int) -> Config:

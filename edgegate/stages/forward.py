@@ -22,6 +22,9 @@ from edgegate.upstream.origin import Origin, Upstream
 from edgegate.wire.headers import client_headers, relay_request_headers, relay_response_headers
 
 CREDENTIALS = frozenset({b"authorization", b"x-api-key", b"api-key", b"x-goog-api-key"})
+MIN_SECRET = 8
+"""Shorter credentials are placeholders, whose letters occur in ordinary words."""
+
 NOT_ENCODED = [(b"accept-encoding", b"identity")]
 """Replies are read along for their usage: no provider is asked to compress them."""
 
@@ -49,7 +52,8 @@ class Forward:
         self._loop = asyncio.get_running_loop()
         for name, (side, options) in self._providers.items():
             lines = side.authorize(options.api_key.reveal())
-            self._secrets[name] = options.api_key.reveal().encode()
+            secret = options.api_key.reveal().encode()
+            self._secrets[name] = secret if len(secret) >= MIN_SECRET else b""
             own = [(key.lower().encode(), value.encode()) for key, value in options.headers.items()]
             fixed = [line for line in lines if line[0].lower() in CREDENTIALS] + own + NOT_ENCODED
             defaults = [line for line in lines if line[0].lower() not in CREDENTIALS]
