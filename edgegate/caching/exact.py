@@ -33,11 +33,14 @@ class Entry:
     provider: str
 
 
-def cache_key(scope: str, format: str, request: Json) -> bytes:
-    """`scope` partitions: a tenant never sees another's answers. Streams and plain replies are different entries."""
-    digest = hashlib.sha256(f"{scope}\n{format}\n".encode())
-    digest.update(orjson.dumps([[k, v] for k, v in request.items() if k not in NOT_PART_OF_THE_ANSWER]))
-    return digest.digest()
+def cache_key(scope: str, format: str, request: Json) -> bytes | None:
+    """`scope` partitions: a tenant never sees another's answers. Streams and plain replies are different entries. None for a
+    request that cannot be written again (nested beyond 254 levels), which is not worth keeping."""
+    try:
+        document = orjson.dumps([[k, v] for k, v in request.items() if k not in NOT_PART_OF_THE_ANSWER])
+    except orjson.JSONEncodeError:
+        return None
+    return hashlib.sha256(f"{scope}\n{format}\n".encode() + document).digest()
 
 
 class ExactCache:

@@ -1,7 +1,8 @@
 """Logs: one JSON line per exchange and per attempt through a buffer of its own, structlog for everything else.
 
-structlog costs 9 us a line, which is too much for every request: the exchange line is one orjson.dumps into a list that a timer
-writes out (0.8 us). Prompts, answers, keys and header values are in neither; at level debug with `log.prompts` the bodies are.
+structlog costs 9 us a line, which is too much for every request: the exchange line is put together from remembered pieces of JSON
+and goes into a list that a timer writes out. Prompts, answers, keys and header values are in neither; at level debug with
+`log.prompts` the request bodies are.
 """
 
 from __future__ import annotations
@@ -22,8 +23,12 @@ if TYPE_CHECKING:
     from edgegate.exchange import Attempt, Exchange
 
 FLUSH_S = 0.1
+FLUSH_LINES = 64
+"""Some 40 KB: written while it is still in the processor's cache (a tenth of a second's worth at full load is not)."""
 MAX_BUFFERED = 20_000
 """Lines kept while the log cannot be written (a full pipe); further ones are counted and dropped rather than let memory grow."""
+
+MAX_REMEMBERED = 4096
 
 LEVELS = {"debug": 10, "info": 20, "warning": 30, "error": 40}
 MAX_PROMPT_CHARS = 10_000
@@ -38,6 +43,7 @@ class ExchangeLog:
         self._level = LEVELS[options.level]
         self._prompts = options.prompts and self._level <= LEVELS["debug"]
         self._pretty = options.format == "pretty"
+        self._remembered: dict[tuple[Any, ...], bytes] = {}
         self._handle: asyncio.TimerHandle | None = None
         self._loop: asyncio.AbstractEventLoop | None = None
         self.dropped = 0
@@ -58,28 +64,71 @@ class ExchangeLog:
             return
         attempts = ex.attempts
         for attempt in attempts[:-1]:
-            line: dict[str, Any] = {"event": "attempt", "ts": ex.created, "request_id": ex.id}
-            self._add(_charge(line, ex, attempt))
-        line = {
-            "event": "request",
-            "ts": ex.created,
-            "request_id": ex.id,
-            "method": ex.method,
-            "path": ex.path[:200],
-            "operation": ex.operation.value,
-            "dialect": ex.client.dialect,
-            "requested_model": ex.model[:200],
-            "stream": ex.stream,
-            "status": ex.status,
-            "outcome": ex.outcome.value if ex.outcome is not None else None,
-            "attempts": len(attempts),
-            "bytes": ex.bytes_out,
-            "ms": round((ex.ended - ex.started) * 1e3, 3),
-        }
+            start = b'{"event":"attempt","ts":%d,"request_id":"%b"' % (ex.created, ex.id.encode())
+            self._add(start + self._charge(ex, attempt) + b"}")
+        outcome = ex.outcome
+        line = b'{"event":"request","ts":%d,"request_id":"%b","status":%d,"outcome":"%b","ms":%.3f,"bytes":%d,"attempts":%d%b' % (
+            ex.created,
+            ex.id.encode(),  # validated: letters, digits and . _ : - need no escaping
+            ex.status,
+            outcome.value.encode() if outcome is not None else b"",
+            (ex.ended - ex.started) * 1e3,
+            ex.bytes_out,
+            len(attempts),
+            self._asked(ex),
+        )
         if attempts:
-            _charge(line, ex, attempts[-1])
+            line += self._charge(ex, attempts[-1])
         elif ex.key is not None:
-            line["key"] = ex.key.name
+            line += b',"key":' + orjson.dumps(ex.key.name)
+        rare = self._rare(ex)
+        if rare:
+            line += b"," + orjson.dumps(rare)[1:-1]
+        self._add(line + b"}")
+
+    def _asked(self, ex: Exchange) -> bytes:
+        """The columns that say what was asked: few different ones, so they are remembered as JSON."""
+        columns = (ex.method, ex.path, ex.operation.value, ex.client.dialect, ex.model, ex.stream)
+        known = self._remembered.get(columns)
+        if known is None:
+            names = ("method", "path", "operation", "dialect", "requested_model", "stream")
+            values = [value[:200] if isinstance(value, str) else value for value in columns]
+            known = self._remember(columns, dict(zip(names, values, strict=True)))
+        return known
+
+    def _charge(self, ex: Exchange, attempt: Attempt) -> bytes:
+        """An attempt's columns. Cost in US dollars as a decimal string, exact to the nano-dollar; null if unknown. Times in ms."""
+        usage = attempt.usage
+        cost = attempt.cost_nano_usd
+        key = ex.key
+        columns = (attempt.provider, attempt.model or attempt.progress.model, attempt.status, attempt.outcome, attempt.error, key, ex.user)
+        who = self._remembered.get(columns)
+        if who is None:
+            named: dict[str, Any] = {"provider": columns[0], "model": columns[1][:200], "attempt_status": attempt.status}
+            named["attempt_outcome"] = attempt.outcome.value if attempt.outcome is not None else None
+            if attempt.error:
+                named["attempt_error"] = attempt.error
+            if key is not None:
+                named["key"] = key.name
+                if key.tenant:
+                    named["tenant"] = key.tenant
+            if ex.user:
+                named["user"] = ex.user
+            who = self._remember(columns, named)
+        return b'%b,"attempt_id":"%b","attempt_ms":%.3f,"first_ms":%b,"usage":"%b",%b,"cost_usd":%b' % (
+            who,
+            attempt.id.encode(),
+            (attempt.ended - attempt.started) * 1e3,
+            b"%.3f" % ((attempt.first - attempt.started) * 1e3) if attempt.first else b"null",
+            b"reported" if usage.reported else b"none",
+            b'"input_tokens":%d,"output_tokens":%d,"cached_tokens":%d,"cache_write_tokens":%d,"reasoning_tokens":%d'
+            % (usage.input_tokens, usage.output_tokens, usage.cached_tokens, usage.cache_write_tokens, usage.reasoning_tokens),
+            b'"%d.%09d"' % divmod(cost, 1_000_000_000) if cost is not None else b"null",
+        )
+
+    def _rare(self, ex: Exchange) -> dict[str, Any]:
+        """The columns that most lines do not have."""
+        line: dict[str, Any] = {}
         if ex.cache:
             line["cache"] = ex.cache
         if ex.error is not None:
@@ -92,18 +141,30 @@ class ExchangeLog:
             line["trace_id"] = parsed[0]
         if self._prompts:
             line["body"] = ex.body[:MAX_PROMPT_CHARS].decode("utf-8", "replace")
-        self._add(line)
+        return line
 
-    def _add(self, line: dict[str, Any]) -> None:
+    def _remember(self, columns: tuple[Any, ...], named: dict[str, Any]) -> bytes:
+        if len(self._remembered) >= MAX_REMEMBERED:  # clients choose paths and models
+            self._remembered.clear()
+        known = b"," + orjson.dumps(named)[1:-1]
+        self._remembered[columns] = known
+        return known
+
+    def _add(self, line: bytes) -> None:
         if len(self._lines) >= MAX_BUFFERED:
             self.dropped += 1
             return
-        self._lines.append(_pretty(line) if self._pretty else orjson.dumps(line))
+        self._lines.append(_pretty(line) if self._pretty else line)
+        if len(self._lines) >= FLUSH_LINES:
+            self._flush()
+            return
         if self._handle is None and self._loop is not None:
             self._handle = self._loop.call_later(FLUSH_S, self._flush)
 
     def _flush(self) -> None:
-        self._handle = None
+        if self._handle is not None:
+            self._handle.cancel()
+            self._handle = None
         if not self._lines:
             return
         if self.dropped:
@@ -118,38 +179,8 @@ class ExchangeLog:
             self.dropped += data.count(b"\n")
 
 
-def _charge(line: dict[str, Any], ex: Exchange, attempt: Attempt) -> dict[str, Any]:
-    """Adds an attempt's columns. Cost in US dollars as a decimal string, exact to the nano-dollar; null if unknown. Times in ms."""
-    usage = attempt.usage
-    cost = attempt.cost_nano_usd
-    key = ex.key
-    line["attempt_id"] = attempt.id
-    if key is not None:
-        line["key"] = key.name
-        if key.tenant:
-            line["tenant"] = key.tenant
-    if ex.user:
-        line["user"] = ex.user
-    line["provider"] = attempt.provider
-    line["model"] = attempt.model or attempt.progress.model
-    line["attempt_status"] = attempt.status
-    line["attempt_outcome"] = attempt.outcome.value if attempt.outcome is not None else None
-    if attempt.error:
-        line["attempt_error"] = attempt.error
-    line["usage"] = "reported" if usage.reported else "none"
-    line["input_tokens"] = usage.input_tokens
-    line["output_tokens"] = usage.output_tokens
-    line["cached_tokens"] = usage.cached_tokens
-    line["cache_write_tokens"] = usage.cache_write_tokens
-    line["reasoning_tokens"] = usage.reasoning_tokens
-    line["cost_usd"] = f"{cost // 1_000_000_000}.{cost % 1_000_000_000:09d}" if cost is not None else None
-    line["attempt_ms"] = round((attempt.ended - attempt.started) * 1e3, 3)
-    if attempt.first:
-        line["first_ms"] = round((attempt.first - attempt.started) * 1e3, 3)
-    return line
-
-
-def _pretty(line: dict[str, Any]) -> bytes:
+def _pretty(text: bytes) -> bytes:
+    line: dict[str, Any] = orjson.loads(text)
     shown = " ".join(f"{name}={value}" for name, value in line.items() if value not in (None, "", 0) and name not in ("event", "ts"))
     return f"{line['event']:8} {shown}".encode()
 

@@ -68,14 +68,17 @@ class Distribution:
         self._bounds = bounds
         self._max = max_series
 
-    def observe(self, key: Labels, value: float) -> None:
+    def series(self, key: Labels) -> list[float]:
+        """The series of these labels, or of `other` when there are too many."""
         series = self.values.get(key)
         if series is None:
             if len(self.values) >= self._max:
                 key = ("other",) * len(key)
             series = self.values.setdefault(key, [0] * (len(self._bounds) + 2))
-        series[bisect_left(self._bounds, value)] += 1
-        series[-1] += value
+        return series
+
+    def observe(self, key: Labels, value: float) -> None:
+        put(self.series(key), self._bounds, value)
 
     def collect(self, values: Mapping[Labels, list[float]]) -> Metric:
         family = HistogramMetricFamily(self.name, self.documentation, labels=self.labels)
@@ -87,6 +90,12 @@ class Distribution:
                 buckets.append(("+Inf" if bound == float("inf") else repr(float(bound)), total))
             family.add_metric(key, buckets, series[-1])
         return family
+
+
+def put(series: list[float], bounds: tuple[float, ...], value: float) -> None:
+    """Counts one value in a series."""
+    series[bisect_left(bounds, value)] += 1
+    series[-1] += value
 
 
 class Metrics:
@@ -122,6 +131,8 @@ class Metrics:
             OVERHEAD,
             max_series,
         )
+        self._series: dict[Labels, tuple[list[float], ...]] = {}  # the series of one target, found once
+        self._max_series = max_series
         self.in_flight = 0
         self.draining = False
         self.started_unix_s = 0.0
@@ -143,13 +154,24 @@ class Metrics:
         outcome = attempt.outcome
         self.attempts.add((provider, model, outcome.value if outcome is not None else ""))
         key = (ex.operation.value, provider, model)
-        self.duration.observe(key, attempt.ended - attempt.started)
+        series = self._series.get(key)
+        if series is None:
+            if len(self._series) >= self._max_series:
+                self._series.clear()
+            series = (
+                self.duration.series(key),
+                self.first.series(key),
+                self.usage.series((*key, "input")),
+                self.usage.series((*key, "output")),
+            )
+            self._series[key] = series
+        put(series[0], SECONDS, attempt.ended - attempt.started)
         if attempt.first and ex.stream:
-            self.first.observe(key, attempt.first - attempt.started)
+            put(series[1], SECONDS, attempt.first - attempt.started)
         usage = attempt.usage
         if usage.reported:
-            self.usage.observe((*key, "input"), usage.input_tokens)
-            self.usage.observe((*key, "output"), usage.output_tokens)
+            put(series[2], TOKENS, usage.input_tokens)
+            put(series[3], TOKENS, usage.output_tokens)
             self.tokens.add((provider, model, "input"), usage.input_tokens)
             self.tokens.add((provider, model, "output"), usage.output_tokens)
             if usage.cached_tokens:

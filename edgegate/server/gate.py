@@ -92,7 +92,7 @@ class Gate:
             return self._refuse(request, ex, _overloaded("The gateway has too many requests in flight."))
         if state.overload.reason:
             return self._refuse(request, ex, _overloaded(state.overload.reason))
-        task = cast("asyncio.Task[None]", asyncio.current_task())
+        task = request.task  # the connection's; the handler's own would cost a microsecond to find out
         running.add(task)
         state.metrics.in_flight = len(running)
         try:
@@ -271,6 +271,7 @@ class Gate:
             error_event=None if native else lambda error: client.error_event(error, ex.id),
             deadlines=state.deadlines,
             write_timeout_s=state.server.write_timeout,
+            task=request.task,
             done=asyncio.get_running_loop().create_future(),
         )
         self.relays.add(relay)

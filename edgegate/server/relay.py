@@ -63,6 +63,7 @@ class Relay:
         error_event: Callable[[GatewayError], bytes] | None,
         deadlines: Deadlines,
         write_timeout_s: float,
+        task: asyncio.Task[None],
         done: asyncio.Future[None],
     ) -> None:
         self._ex = ex
@@ -82,7 +83,7 @@ class Relay:
         self.done = done
         self.outcome = Outcome.OK
         self.error: GatewayError | None = None
-        self.task = asyncio.current_task()  # the handler that waits for `done`
+        self.task = task
 
     def start(self) -> None:
         """Takes the body over. What it held is written with the head, in one segment."""

@@ -34,6 +34,9 @@ class Cache:
             return await proceed(ex)
         scope = "" if ex.key is None else f"tenant:{ex.key.tenant}" if ex.key.tenant else f"key:{ex.key.name}"
         key = cache_key(scope, ex.client.format, ex.request)
+        if key is None:
+            ex.cache = "skip"
+            return await proceed(ex)
         entry = self._kept.get(key, self._clock())
         if entry is not None:
             ex.cache = "hit"

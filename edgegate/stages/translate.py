@@ -16,6 +16,7 @@ from edgegate.dialects.base import Ask, Json, Operation, Progress, ProviderSide,
 from edgegate.errors import GatewayError, provider_error
 from edgegate.exchange import Exchange, Reply
 from edgegate.routing.catalog import Target
+from edgegate.wire.document import check_depth
 from edgegate.wire.headers import upstream_headers
 from edgegate.wire.splice import splice
 
@@ -62,6 +63,8 @@ class Translate:
         wants_usage = bool(isinstance(options, dict) and options.get("include_usage"))
         # the encoders of other formats always want the usage; an OpenAI client only if it asked
         include_usage = wants_usage if ex.client.format in OPENAI_STREAMS else True
+        if not native:
+            check_depth(request)
         chat: Json = request if native or ex.operation is Operation.EMBEDDINGS else ex.chat()
         return Ask(chat, target.model, ex.stream, f"chatcmpl-{ex.id}", ex.created, include_usage)
 

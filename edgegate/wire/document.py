@@ -20,18 +20,22 @@ _NOT_NUMBERS = ("NaN", "Infinity", "-Infinity")
 _KINDS = {list: "an array", str: "a string", int: "a number", float: "a number", bool: "true or false", type(None): "null"}
 
 
-def parse_object(body: bytes, *, max_depth: int = MAX_DEPTH) -> dict[str, Any]:
-    """The JSON object in `body`. Anything else raises a 400 `GatewayError`."""
+def parse_object(body: bytes) -> dict[str, Any]:
+    """The JSON object in `body`. Anything else raises a 400 `GatewayError`, also what is nested beyond orjson's 1,024 levels."""
     try:
         value = orjson.loads(body)
     except orjson.JSONDecodeError as error:
-        raise _refusal(body, error, max_depth) from None
+        raise _refusal(body, error) from None
     if not isinstance(value, dict):
         raise bad_request(f"expected a JSON object as the request body, got {_KINDS[type(value)]}", code="invalid_json")
-    # each level takes an opening bracket: nearly every document has too few of them to be worth a closer look
-    if body.count(b"{") + body.count(b"[") > max_depth and _deeper(value, max_depth):
-        raise _too_deep(max_depth)
     return value
+
+
+def check_depth(value: dict[str, Any], max_depth: int = MAX_DEPTH) -> None:
+    """Raises a 400 if a document is nested too deeply to be written again. Only translated requests are; looking at every
+    request would cost more than parsing it."""
+    if _deeper(value, max_depth):
+        raise bad_request(f"the request body is nested too deeply; the limit is {max_depth} levels", code="invalid_json")
 
 
 def _deeper(value: Any, max_depth: int) -> bool:
@@ -49,7 +53,7 @@ def _deeper(value: Any, max_depth: int) -> bool:
     return True
 
 
-def _refusal(body: bytes, error: orjson.JSONDecodeError, max_depth: int) -> GatewayError:
+def _refusal(body: bytes, error: orjson.JSONDecodeError) -> GatewayError:
     """Says in the order of what helps most: nothing there, not text, not JSON."""
     if not body.strip(b" \t\r\n"):
         return bad_request("the request body is empty; expected a JSON object", code="invalid_json")
@@ -60,7 +64,7 @@ def _refusal(body: bytes, error: orjson.JSONDecodeError, max_depth: int) -> Gate
     except UnicodeDecodeError as undecodable:
         return bad_request(f"the request body is not UTF-8: invalid byte at offset {undecodable.start}", code="invalid_json")
     if "depth limit" in error.msg:
-        return _too_deep(max_depth)
+        return bad_request("the request body is nested too deeply; the limit is 1,024 levels", code="invalid_json")
     reason = error.msg
     # a minus sign has been read before what follows it is looked at
     at = error.pos - 1 if error.doc[error.pos - 1 : error.pos] == "-" else error.pos
@@ -70,7 +74,3 @@ def _refusal(body: bytes, error: orjson.JSONDecodeError, max_depth: int) -> Gate
     elif "surrogate" in reason:
         reason = "a string holds half of a surrogate pair"
     return bad_request(f"the request body is not valid JSON: {reason} (line {error.lineno}, column {error.colno})", code="invalid_json")
-
-
-def _too_deep(max_depth: int) -> GatewayError:
-    return bad_request(f"the request body is nested too deeply; the limit is {max_depth} levels", code="invalid_json")

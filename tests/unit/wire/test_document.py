@@ -11,7 +11,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from edgegate.errors import GatewayError, Source
-from edgegate.wire.document import MAX_DEPTH, parse_object
+from edgegate.wire.document import MAX_DEPTH, check_depth, parse_object
 
 
 def refusal(body: bytes) -> str:
@@ -132,23 +132,37 @@ def test_nothing_of_the_prompt_is_quoted() -> None:
         assert "secret" not in refusal(body)
 
 
-def test_depth_is_limited_and_the_limit_is_named() -> None:
-    assert parse_object(nested(MAX_DEPTH))
-    for body in (nested(MAX_DEPTH + 1), nested(1000), nested(1024), nested(1025), nested(100_000), b'{"a":' * 5000, b"[" * 100_000):
-        assert refusal(body) == f"the request body is nested too deeply; the limit is {MAX_DEPTH} levels"
-    with pytest.raises(GatewayError, match="3 levels"):
-        parse_object(b'{"a": {"b": [[1, 2]]}}', max_depth=3)
-    assert parse_object(b'{"a": {"b": [[1, 2]]}}', max_depth=4)
+def depth_refusal(body: bytes) -> str:
+    with pytest.raises(GatewayError) as caught:
+        check_depth(parse_object(body))
+    assert (caught.value.status, caught.value.code) == (400, "invalid_json")
+    return caught.value.message
+
+
+def test_a_depth_bomb_is_refused_whatever_happens_to_the_document() -> None:
+    for body in (nested(1025), nested(100_000), b'{"a":' * 5000, b"[" * 100_000):
+        assert refusal(body) == "the request body is nested too deeply; the limit is 1,024 levels"
+
+
+def test_a_document_that_must_be_written_again_may_have_so_many_levels_and_no_more() -> None:
+    check_depth(parse_object(nested(MAX_DEPTH)))
+    for body in (nested(MAX_DEPTH + 1), nested(1000), nested(1024)):
+        assert depth_refusal(body) == f"the request body is nested too deeply; the limit is {MAX_DEPTH} levels"
+    check_depth(parse_object(b'{"a": {"b": [[1, 2]]}}'), 4)
+    with pytest.raises(GatewayError):
+        check_depth(parse_object(b'{"a": {"b": [[1, 2]]}}'), 3)
 
 
 def test_depth_in_a_sibling_is_found_and_breadth_is_no_depth() -> None:
     wide = b'{"messages":[' + b",".join([b'{"content":[{"text":"[[[["}]}'] * 500) + b"]"
-    assert parse_object(wide + b"}")
-    assert "nested" in refusal(wide + b',"z":' + nested(MAX_DEPTH) + b"}")
+    check_depth(parse_object(wide + b"}"))
+    assert "nested" in depth_refusal(wide + b',"z":' + nested(MAX_DEPTH) + b"}")
 
 
-def test_what_is_accepted_can_be_written_again() -> None:
-    assert orjson.dumps(parse_object(nested(MAX_DEPTH, '{"a":', "}").replace(b":}", b":0}")))
+def test_what_passes_the_depth_check_can_be_written() -> None:
+    value = parse_object(nested(MAX_DEPTH))
+    check_depth(value)
+    assert orjson.loads(orjson.dumps(value)) == value
 
 
 numbers = st.integers(-(2**63), 2**64 - 1)
