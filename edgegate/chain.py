@@ -8,7 +8,7 @@ before it the one final reply.
 from __future__ import annotations
 
 from collections.abc import Awaitable, Callable, Sequence
-from typing import Protocol
+from typing import Protocol, runtime_checkable
 
 from edgegate.errors import GatewayError
 from edgegate.exchange import Exchange, Reply
@@ -22,12 +22,14 @@ class Stage(Protocol):
     def __call__(self, ex: Exchange, proceed: Proceed) -> Awaitable[Reply]: ...
 
 
+@runtime_checkable
 class Recorder(Protocol):
     """A stage that also wants to see every exchange once, after its end: cache hits and rejections too. Never waits."""
 
     def record(self, ex: Exchange) -> None: ...
 
 
+@runtime_checkable
 class Resource(Protocol):
     """A stage that owns something to open before the first exchange and to close after the last."""
 

@@ -22,6 +22,12 @@ if TYPE_CHECKING:
     from edgegate.routing.catalog import Target
 
 
+STREAMED = frozenset({Operation.CHAT, Operation.COMPLETION})
+
+UNIX = "unix"
+"""`Exchange.remote` of a caller on a Unix socket."""
+
+
 class Sink(Protocol):
     """Where a body pushes its bytes. Neither method waits."""
 
@@ -113,7 +119,7 @@ class Exchange:
     query: str
     headers: Mapping[str, str]  # case-insensitive
     raw_headers: tuple[tuple[bytes, bytes], ...]
-    remote: str
+    remote: str  # IP address, UNIX, or empty where it is not known
     operation: Operation
     client: ClientFormat
     started: float  # monotonic seconds
@@ -125,6 +131,7 @@ class Exchange:
     relay_provider: str = ""
     relay_path: str = ""
     # auth
+    query_key: str = ""  # a key that stood in the query; taken out of it
     key: Key | None = None
     user: str = ""
     # cache
@@ -161,7 +168,7 @@ class Exchange:
             self.client.check(request)
             self._request = request
             self.model = request.get("model") or ""
-            self.stream = request.get("stream") is True
+            self.stream = request.get("stream") is True and self.operation in STREAMED
         return self._request
 
     @property

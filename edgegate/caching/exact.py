@@ -8,6 +8,7 @@ answer.
 from __future__ import annotations
 
 import hashlib
+import re
 from collections import OrderedDict
 from dataclasses import dataclass
 
@@ -18,6 +19,9 @@ from edgegate.dialects.base import HeaderList, Json
 NOT_PART_OF_THE_ANSWER = frozenset(
     {"user", "metadata", "x-cache", "x-budget-key", "x-routing-strategy", "x-prefer-provider", "safety_identifier"}
 )
+
+LONG_NUMBER = re.compile(rb"[:,\[]\s*-?\d{19}")
+"""What may be an integer beyond 64 bits (a text may look like one, which costs no more than a miss)."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -33,14 +37,18 @@ class Entry:
     provider: str
 
 
-def cache_key(scope: str, format: str, request: Json) -> bytes | None:
-    """`scope` partitions: a tenant never sees another's answers. Streams and plain replies are different entries. None for a
-    request that cannot be written again (nested beyond 254 levels), which is not worth keeping."""
-    try:
-        document = orjson.dumps([[k, v] for k, v in request.items() if k not in NOT_PART_OF_THE_ANSWER])
-    except orjson.JSONEncodeError:
-        return None
-    return hashlib.sha256(f"{scope}\n{format}\n".encode() + document).digest()
+def cache_key(scope: str, format: str, body: bytes, request: Json) -> bytes:
+    """`scope` partitions: a tenant never sees another's answers. Streams and plain replies are different entries. Spacing does not
+    matter, but for bodies that parsing has changed (integers beyond 64 bits): of those the bytes themselves count."""
+    digest = hashlib.sha256(f"{format}\n{scope}\n".encode("utf-8", "backslashreplace"))
+    document = body
+    if LONG_NUMBER.search(body) is None:
+        try:
+            document = orjson.dumps([[name, value] for name, value in request.items() if name not in NOT_PART_OF_THE_ANSWER])
+        except orjson.JSONEncodeError:  # nested too deeply to be written
+            pass
+    digest.update(document)
+    return digest.digest()
 
 
 class ExactCache:
@@ -68,6 +76,8 @@ class ExactCache:
     def put(self, key: bytes, entry: Entry) -> None:
         if key in self._entries:
             self._remove(key)
+        if len(entry.body) > self._max_bytes:
+            return
         self._entries[key] = entry
         self.bytes += len(entry.body)
         while self._entries and (len(self._entries) > self._max_entries or self.bytes > self._max_bytes):

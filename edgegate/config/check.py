@@ -109,8 +109,6 @@ def _provider(name: str, options: ProviderOptions, known: tuple[Vendor, ...]) ->
         yield path, f"`base_url` is needed: {vendor.name} has no public address"
     if options.base_url:
         yield from _url(f"{path}.base_url", options.base_url, credentials="`api_key`")
-    if options.proxy:
-        yield from _url(f"{path}.proxy", options.proxy, credentials="")
     if options.ca_file and not Path(options.ca_file).is_file():
         yield f"{path}.ca_file", f"no file {options.ca_file}"
     for header in options.headers:

@@ -82,7 +82,7 @@ class ServerOptions:
     max_in_flight: int = option(10_000, "Exchanges at once per worker; more is answered 503 with Retry-After.", least=1)
     max_lag: Duration = option(Duration(2), "New requests are answered 503 while the event loop runs later than this; 0 switches it off.")
     max_memory: Size = option(Size(0), "New requests are answered 503 while a worker is larger than this; 0 switches it off.")
-    trusted_proxies: tuple[str, ...] = option((), "Networks (CIDR) whose X-Forwarded-For and X-User-ID are believed.")
+    trusted_proxies: tuple[str, ...] = option((), "Networks (CIDR) whose X-User-ID is believed.")
 
 
 @dataclass(frozen=True, slots=True)
@@ -107,7 +107,6 @@ class ProviderOptions:
     headers: dict[str, str] = option(dict, "Further request headers.", secret=True)
     timeouts: TimeoutOptions | None = option(None, "Overrides the forward stage's time limits for this provider.")
     max_connections: int = option(1000, "Connections at once per worker.", least=1)
-    proxy: str = option("", "HTTP proxy for this provider, e.g. `http://proxy:3128`.", secret=True)
     ca_file: str = option("", "PEM file of certificate authorities to trust instead of the system's.")
     relay: bool = option(True, "Whether `/<provider>/*` passes other paths of this provider through.")
 
@@ -141,7 +140,7 @@ class LogOptions:
     level: str = option("info", "Least severity that is written.", choices=("debug", "info", "warning", "error"))
     format: str = option("json", "One JSON object per line, or text for people.", choices=("json", "pretty"))
     file: str = option("", "Where to write; standard output, if left out.")
-    prompts: bool = option(False, "Write prompts and answers into the log at level debug. Off: they never appear anywhere.")
+    prompts: bool = option(False, "Write request bodies into the log at level debug. Off: prompts appear nowhere.")
 
 
 @dataclass(frozen=True, slots=True)

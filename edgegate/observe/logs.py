@@ -9,8 +9,6 @@ from __future__ import annotations
 
 import asyncio
 import io
-import os
-import sys
 from typing import TYPE_CHECKING, Any, BinaryIO, TextIO
 
 import orjson
@@ -25,9 +23,6 @@ if TYPE_CHECKING:
 FLUSH_S = 0.1
 FLUSH_LINES = 64
 """Some 40 KB: written while it is still in the processor's cache (a tenth of a second's worth at full load is not)."""
-MAX_BUFFERED = 20_000
-"""Lines kept while the log cannot be written (a full pipe); further ones are counted and dropped rather than let memory grow."""
-
 MAX_REMEMBERED = 4096
 
 LEVELS = {"debug": 10, "info": 20, "warning": 30, "error": 40}
@@ -46,7 +41,6 @@ class ExchangeLog:
         self._remembered: dict[tuple[Any, ...], bytes] = {}
         self._handle: asyncio.TimerHandle | None = None
         self._loop: asyncio.AbstractEventLoop | None = None
-        self.dropped = 0
 
     def open(self) -> None:
         self._loop = asyncio.get_running_loop()
@@ -88,12 +82,11 @@ class ExchangeLog:
 
     def _asked(self, ex: Exchange) -> bytes:
         """The columns that say what was asked: few different ones, so they are remembered as JSON."""
-        columns = (ex.method, ex.path, ex.operation.value, ex.client.dialect, ex.model, ex.stream)
+        columns = (ex.method, ex.path[:200], ex.operation.value, ex.client.dialect, ex.model[:200], ex.stream)
         known = self._remembered.get(columns)
         if known is None:
             names = ("method", "path", "operation", "dialect", "requested_model", "stream")
-            values = [value[:200] if isinstance(value, str) else value for value in columns]
-            known = self._remember(columns, dict(zip(names, values, strict=True)))
+            known = self._remember(columns, dict(zip(names, columns, strict=True)))
         return known
 
     def _charge(self, ex: Exchange, attempt: Attempt) -> bytes:
@@ -101,10 +94,11 @@ class ExchangeLog:
         usage = attempt.usage
         cost = attempt.cost_nano_usd
         key = ex.key
-        columns = (attempt.provider, attempt.model or attempt.progress.model, attempt.status, attempt.outcome, attempt.error, key, ex.user)
+        model = (attempt.model or attempt.progress.model)[:200]
+        columns = (attempt.provider, model, attempt.status, attempt.outcome, attempt.error, key, ex.user)
         who = self._remembered.get(columns)
         if who is None:
-            named: dict[str, Any] = {"provider": columns[0], "model": columns[1][:200], "attempt_status": attempt.status}
+            named: dict[str, Any] = {"provider": attempt.provider, "model": model, "attempt_status": attempt.status}
             named["attempt_outcome"] = attempt.outcome.value if attempt.outcome is not None else None
             if attempt.error:
                 named["attempt_error"] = attempt.error
@@ -146,14 +140,15 @@ class ExchangeLog:
     def _remember(self, columns: tuple[Any, ...], named: dict[str, Any]) -> bytes:
         if len(self._remembered) >= MAX_REMEMBERED:  # clients choose paths and models
             self._remembered.clear()
-        known = b"," + orjson.dumps(named)[1:-1]
+        # a path may hold any bytes, which aiohttp gives as lone surrogates
+        clean = {
+            name: value.encode("utf-8", "backslashreplace").decode() if isinstance(value, str) else value for name, value in named.items()
+        }
+        known = b"," + orjson.dumps(clean)[1:-1]
         self._remembered[columns] = known
         return known
 
     def _add(self, line: bytes) -> None:
-        if len(self._lines) >= MAX_BUFFERED:
-            self.dropped += 1
-            return
         self._lines.append(_pretty(line) if self._pretty else line)
         if len(self._lines) >= FLUSH_LINES:
             self._flush()
@@ -165,31 +160,24 @@ class ExchangeLog:
         if self._handle is not None:
             self._handle.cancel()
             self._handle = None
-        if not self._lines:
-            return
-        if self.dropped:
-            self._lines.append(orjson.dumps({"event": "log_lines_dropped", "count": self.dropped}))
-            self.dropped = 0
-        data = b"\n".join(self._lines) + b"\n"
-        self._lines = []
-        try:
+        if self._lines:
+            data = b"\n".join(self._lines) + b"\n"
+            self._lines = []
             self._file.write(data)
-            self._file.flush()
-        except (OSError, ValueError):  # a closed pipe must not end the gateway
-            self.dropped += data.count(b"\n")
 
 
 def _pretty(text: bytes) -> bytes:
     line: dict[str, Any] = orjson.loads(text)
-    shown = " ".join(f"{name}={value}" for name, value in line.items() if value not in (None, "", 0) and name not in ("event", "ts"))
+    shown = " ".join(
+        f"{name}={_plain(value)}" for name, value in line.items() if value not in (None, "", 0) and name not in ("event", "ts")
+    )
     return f"{line['event']:8} {shown}".encode()
 
 
-def open_log(options: LogOptions) -> BinaryIO:
-    """The file the log goes to; standard output by default. A duplicate of its descriptor, so that closing it is harmless."""
-    if options.file:
-        return open(options.file, "ab")
-    return os.fdopen(os.dup(sys.stdout.fileno()), "wb")
+def _plain(value: Any) -> str:
+    """A value for a line that people read; a text with control characters stays in its JSON form, so that it cannot forge a line."""
+    text = str(value)
+    return text if text.isprintable() else orjson.dumps(value).decode()
 
 
 def configure(options: LogOptions, file: BinaryIO) -> None:

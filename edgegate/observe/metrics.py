@@ -23,6 +23,8 @@ SECONDS = (0.01, 0.02, 0.04, 0.08, 0.16, 0.32, 0.64, 1.28, 2.56, 5.12, 10.24, 20
 TOKENS = (1, 4, 16, 64, 256, 1024, 4096, 16384, 65536, 262144, 1048576, 4194304, 16777216, 67108864)
 OVERHEAD = (0.00005, 0.0001, 0.0002, 0.0005, 0.001, 0.002, 0.005, 0.01, 0.02, 0.05, 0.1)
 
+MAX_LABEL = 128
+
 Labels = tuple[str, ...]
 
 
@@ -150,7 +152,7 @@ class Metrics:
             self.overhead.observe((ex.operation.value,), ex.attempts[0].started - ex.started)
 
     def attempt(self, ex: Exchange, attempt: Attempt) -> None:
-        provider, model = attempt.provider, attempt.model
+        provider, model = attempt.provider, attempt.model[:MAX_LABEL]
         outcome = attempt.outcome
         self.attempts.add((provider, model, outcome.value if outcome is not None else ""))
         key = (ex.operation.value, provider, model)

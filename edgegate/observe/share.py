@@ -1,12 +1,13 @@
 """Metrics over several worker processes: each writes its numbers into a file once a second, whoever is scraped adds them up.
 
-The files lie in a directory that the supervisor makes and removes. A worker that ends leaves its last numbers behind, so
-counters never fall; the gauge of running exchanges is written as zero at the end.
+The files lie in a directory that the supervisor makes and removes, one for each worker process there ever was. A worker that
+ends leaves its last numbers behind, so counters never fall; its successor sets its gauge of running exchanges to zero.
 """
 
 from __future__ import annotations
 
 import asyncio
+import secrets
 from pathlib import Path
 from typing import Any
 
@@ -23,7 +24,8 @@ class SharedMetrics:
     def __init__(self, metrics: Metrics, directory: Path | None, worker: str) -> None:
         self._metrics = metrics
         self._directory = directory
-        self._file = directory / f"{worker}.json" if directory is not None else None
+        self._worker = worker
+        self._file = directory / f"{worker}-{secrets.token_hex(4)}.json" if directory is not None else None
 
     def others(self) -> list[dict[str, Any]]:
         """The other workers' last snapshots."""
@@ -40,12 +42,25 @@ class SharedMetrics:
 
     def write(self) -> None:
         if self._file is not None:
-            fresh = self._file.with_suffix(".new")
-            fresh.write_bytes(orjson.dumps(self._metrics.snapshot()))
-            fresh.replace(self._file)  # readers see the old or the new one, never half
+            _replace(self._file, self._metrics.snapshot())
+
+    def bury(self) -> None:
+        """What this worker's predecessors counted stays counted, but nothing of theirs is running any more."""
+        if self._directory is None:
+            return
+        for file in self._directory.glob(f"{self._worker}-*.json"):
+            if file != self._file:
+                _replace(file, {**orjson.loads(file.read_bytes()), "in_flight": 0})
 
     async def run(self) -> None:
         """Writes until cancelled."""
+        self.bury()
         while True:
             self.write()
             await asyncio.sleep(EVERY_S)
+
+
+def _replace(file: Path, snapshot: dict[str, Any]) -> None:
+    fresh = file.with_suffix(".new")
+    fresh.write_bytes(orjson.dumps(snapshot))
+    fresh.replace(file)  # readers see the old or the new one, never half

@@ -15,6 +15,9 @@ from edgegate.dialects.base import ProviderSide
 from edgegate.errors import GatewayError, Source
 
 MAX_ALIAS_STEPS = 8
+MAX_NAME = 256
+"""Longer model names are unknown. The longest in use are ARNs of some 130 characters."""
+
 MAX_REMEMBERED = 4096
 """Resolved names are remembered; clients choose names, so the memory has an end."""
 
@@ -66,14 +69,14 @@ class Catalog:
         self._prefixes.sort(key=lambda pair: -len(pair[0]))  # stable: the longest first, then the order of preference
         self._resolved: dict[str, tuple[Target, ...]] = {}
 
-    def targets(self, model: str) -> tuple[Target, ...]:
-        """The targets for a name, the preferred first. Raises 404 `model_not_found`."""
+    def targets(self, model: str, *, hints: bool = True) -> tuple[Target, ...]:
+        """The targets for a name, the preferred first. Raises 404 `model_not_found`; `hints` lets it name what there is."""
         known = self._resolved.get(model)
         if known is not None:
             return known
-        first = self._target(model)
+        first = self._target(model) if len(model) <= MAX_NAME else None
         if first is None:
-            raise self._unknown(model)
+            raise self._unknown(model, hints)
         targets = [first]
         for name in (model, first.label, first.model):
             for other in self._fallbacks.get(name, ()):
@@ -110,8 +113,10 @@ class Catalog:
                 return Target(provider, name)
         return Target(self._default, name) if self._default is not None else None
 
-    def _unknown(self, model: str) -> GatewayError:
+    def _unknown(self, model: str, hints: bool) -> GatewayError:
         close = difflib.get_close_matches(model[:200], [*self._declared, *self._aliases], n=3)
         hint = f" Did you mean {' or '.join(close)}?" if close else " GET /v1/models lists what is configured."
+        if not hints:
+            hint = ""
         shown = model if len(model) <= 100 else model[:100] + "..."
         return GatewayError(404, "model_not_found", f"The model '{shown}' does not exist here.{hint}", param="model", source=Source.CLIENT)

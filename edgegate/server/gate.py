@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import asyncio
 import itertools
+import math
 import secrets
 import time
 from collections.abc import Callable
@@ -20,7 +21,7 @@ from aiohttp import StreamReader, web
 from edgegate.chain import Proceed
 from edgegate.dialects.base import HeaderList, Operation
 from edgegate.errors import GatewayError, Source
-from edgegate.exchange import Attempt, Exchange, Reply
+from edgegate.exchange import UNIX, Attempt, Exchange, Reply
 from edgegate.routing.catalog import MAX_REMEMBERED, Target
 from edgegate.server.connection import ClientConnection
 from edgegate.server.heads import HeadWriter
@@ -34,6 +35,11 @@ if TYPE_CHECKING:
     from edgegate.server.gateway import State
 
 JSON = (b"content-type", b"application/json")
+EVENT_STREAM = [
+    (b"content-type", b"text/event-stream; charset=utf-8"),
+    (b"cache-control", b"no-cache, no-transform"),
+    (b"x-accel-buffering", b"no"),
+]
 CUT_S = 1.0
 """For exchanges that are being ended to write their last words."""
 
@@ -85,13 +91,7 @@ class Gate:
         if local is not None:
             return await local(request)
         ex = self._exchange(request, path, query)
-        if self.draining:
-            return self._refuse(request, ex, GatewayError(503, "draining", "The gateway is shutting down.", retry_after_s=1.0))
         running = self._running
-        if len(running) >= state.server.max_in_flight:
-            return self._refuse(request, ex, _overloaded("The gateway has too many requests in flight."))
-        if state.overload.reason:
-            return self._refuse(request, ex, _overloaded(state.overload.reason))
         task = request.task  # the connection's; the handler's own would cost a microsecond to find out
         running.add(task)
         state.metrics.in_flight = len(running)
@@ -112,7 +112,10 @@ class Gate:
             return self._refuse(request, ex, GatewayError(500, "internal_error", "An internal error of the gateway; it has been logged."))
         finally:
             self._leave(task, state)
-            self._end(ex, state)
+            try:
+                self._end(ex, state)
+            except Exception as error:  # the reply is out: a fault in the books must not become a second one
+                self._log.error("fault", request_id=ex.id, at="end", exc_info=error)
 
     @property
     def in_flight(self) -> int:
@@ -125,10 +128,20 @@ class Gate:
 
     # -- the request
 
+    def _admit(self, state: State) -> None:
+        """Refuses new work that could not be done well."""
+        if self.draining:
+            raise GatewayError(503, "draining", "The gateway is shutting down.", retry_after_s=1.0)
+        if len(self._running) > state.server.max_in_flight:
+            raise GatewayError(503, "overloaded", "The gateway has too many requests in flight.", retry_after_s=1.0)
+        if state.overload.reason:
+            raise GatewayError(503, "overloaded", state.overload.reason, retry_after_s=1.0)
+
     def _exchange(self, request: web.BaseRequest, path: str, query: str) -> Exchange:
         headers = request.headers
         given = headers.get("X-Request-ID")
         peer = request._transport_peername
+        unix = isinstance(request._transport_sockname, str)  # a TCP peer that is gone has no name either: that is no trust
         return Exchange(
             id=given if given is not None and valid_request_id(given) else f"{self._id_prefix}{next(self._ids):08x}",
             method=request.method,
@@ -136,7 +149,7 @@ class Gate:
             query=query,
             headers=headers,
             raw_headers=request._message.raw_headers,
-            remote=peer[0] if isinstance(peer, tuple) else "",
+            remote=peer[0] if isinstance(peer, tuple) else UNIX if unix else "",
             operation=Operation.RELAY,
             client=self._surfaces.openai,
             started=time.monotonic(),
@@ -146,6 +159,7 @@ class Gate:
     async def _serve(self, request: web.BaseRequest, ex: Exchange, state: State) -> web.StreamResponse:
         surface = self._surfaces.posts.get(ex.path)
         ex.client = surface.client if surface is not None else self._surfaces.guess(ex.path, ex.headers)
+        self._admit(state)
         hosts = request.headers.getall("Host", ())
         valid = len(hosts) == 1 and valid_host(hosts[0].encode("utf-8", "surrogateescape"))
         if not valid and (hosts or request.version >= (1, 1)):
@@ -232,12 +246,11 @@ class Gate:
             body = tap.feed(body) + tap.end(Outcome.OK)
         elif translated:
             body = ex.translator.whole(ex.request, body)
-        self._write(request, ex, reply.status, reply.headers, body)
+        self._write(request, ex, reply.status, _as_events(reply.headers) if reply.stream else reply.headers, body)
         ex.outcome = Outcome.OK
         return self._response(request)
 
     async def _relay(self, request: web.BaseRequest, ex: Exchange, reply: Reply) -> web.StreamResponse:
-        state = self._state()
         client = ex.client
         taps = reply.taps
         native = ex.operation is Operation.RELAY
@@ -245,12 +258,7 @@ class Gate:
             taps = [*taps, ex.translator.stream(ex.request, ex.id)]
         headers = self._headers(ex, reply.headers)
         if not native:
-            headers = [line for line in headers if line[0] != b"content-type"]
-            headers += [
-                (b"content-type", b"text/event-stream; charset=utf-8"),
-                (b"cache-control", b"no-cache, no-transform"),
-                (b"x-accel-buffering", b"no"),
-            ]
+            headers = _as_events(headers)
         connection, transport = _sockets(request)
         old = request.version < (1, 1)
         length = reply.length if native else None
@@ -269,8 +277,6 @@ class Gate:
             chunked=chunked,
             head_only=bodiless,
             error_event=None if native else lambda error: client.error_event(error, ex.id),
-            deadlines=state.deadlines,
-            write_timeout_s=state.server.write_timeout,
             task=request.task,
             done=asyncio.get_running_loop().create_future(),
         )
@@ -294,7 +300,7 @@ class Gate:
         body = ex.client.error(error, ex.id)
         headers = [JSON, (b"x-edgegate-error-source", error.source.value.encode())]
         if error.retry_after_s is not None:
-            headers.append((b"retry-after", b"%d" % max(1, round(error.retry_after_s + 0.499))))
+            headers.append((b"retry-after", b"%d" % max(1, math.ceil(error.retry_after_s))))
         if error.status == 405:
             headers.append((b"allow", b"POST"))
         if error.status == 401:
@@ -439,8 +445,9 @@ def _inflate(body: bytes, encoding: str, limit: int) -> bytes:
         raise GatewayError(400, "bad_encoding", f"The request body cannot be decompressed: {error}", source=Source.CLIENT) from None
 
 
-def _overloaded(message: str) -> GatewayError:
-    return GatewayError(503, "overloaded", message, retry_after_s=1.0)
+def _as_events(headers: HeaderList) -> HeaderList:
+    """Headers of an event stream, whatever the provider's stream was."""
+    return [line for line in headers if line[0] != b"content-type"] + EVENT_STREAM
 
 
 def _too_large(limit: int) -> GatewayError:

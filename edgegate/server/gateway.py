@@ -17,7 +17,7 @@ from typing import BinaryIO
 from aiohttp import web
 from prometheus_client import REGISTRY
 
-from edgegate.chain import Proceed, Stage, compose
+from edgegate.chain import Proceed, Recorder, Resource, Stage, compose
 from edgegate.config.model import Config, ServerOptions
 from edgegate.errors import GatewayError, Source
 from edgegate.exchange import Exchange, Reply
@@ -32,8 +32,6 @@ from edgegate.server.local import LocalPaths
 from edgegate.server.models import Models
 from edgegate.server.overload import Overload
 from edgegate.stages.auth import Auth
-from edgegate.stages.forward import Forward
-from edgegate.stages.meter import Meter
 from edgegate.upstream.deadlines import Deadlines
 
 
@@ -90,9 +88,9 @@ class Gateway:
         catalog = build_catalog(config, sides, self._simulated)
         stages = build_stages(config, catalog, sides, self.deadlines, self.metrics, loop.time)
         self.health = Health(sides)
-        self._forwards = [stage for stage in stages if isinstance(stage, Forward)]
-        for forward in self._forwards:
-            await forward.open()
+        self._resources = [stage for stage in stages if isinstance(stage, Resource)]
+        for resource in self._resources:
+            await resource.open()
         self._overload = Overload(config.server)
         self._overload.open()
         self.gate = Gate(lambda: self._state, self._background)
@@ -100,7 +98,7 @@ class Gateway:
             server=config.server,
             chain=compose(stages),
             auth=[stage for stage in stages if isinstance(stage, Auth)],
-            recorders=[stage.record for stage in stages if isinstance(stage, Meter)] + [self.health.record],
+            recorders=[stage.record for stage in stages if isinstance(stage, Recorder)] + [self.health.record],
             relays={name: options for name, options in config.providers.items() if options.relay},
             models=Models(catalog, int(time.time())),
             local=LocalPaths(self.health, lambda: (self.gate.draining, self.gate.in_flight), time.monotonic()),
@@ -127,6 +125,7 @@ class Gateway:
             self.gate,
             deadlines=self.deadlines,
             head_timeout_s=server.head_timeout,
+            write_timeout_s=server.write_timeout,
             on_bad_request=self._bad_request,
             keepalive_timeout=server.keepalive,
             max_line_size=server.max_header,
@@ -162,8 +161,8 @@ class Gateway:
         if self._closed:
             return
         self._closed = True
-        for forward in self._forwards:
-            await forward.close()
+        for resource in self._resources:
+            await resource.close()
         for task in list(self._background):
             task.cancel()
         await asyncio.gather(*self._background, return_exceptions=True)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import os
 import socket
 import ssl
@@ -30,8 +31,16 @@ def open_sockets(address: Address, *, shared: bool) -> list[socket.socket]:
             if family == socket.AF_INET6:
                 sock.setsockopt(socket.IPPROTO_IPV6, socket.IPV6_V6ONLY, 1)
             sock.setblocking(False)
-            sock.bind(sockaddr)
+            try:
+                sock.bind(sockaddr)
+            except OSError as error:
+                if error.errno != errno.EADDRNOTAVAIL or host is None:
+                    raise
+                opened.pop().close()  # `localhost` also means ::1 where there is no IPv6
+                continue
             sock.listen(BACKLOG)
+        if not opened:
+            raise OSError(errno.EADDRNOTAVAIL, "no address of this host to listen on")
     except OSError:
         for sock in opened:
             sock.close()

@@ -17,7 +17,7 @@ from types import FrameType
 
 from edgegate import __version__
 from edgegate.config.model import Config
-from edgegate.server.worker import Place, run_worker
+from edgegate.server.worker import CANNOT_START, Place, run_worker
 
 YOUNG_S = 5.0
 MAX_RESTART_WAIT_S = 10.0
@@ -27,7 +27,7 @@ def serve(config: Config) -> int:
     """Serves until SIGTERM or SIGINT. Returns the exit code."""
     _require_c_parser()
     if config.server.workers == 1:
-        return run_worker(config, Place(), banner)
+        return 1 if run_worker(config, Place(), banner) else 0
     if config.server.listen.startswith("unix:"):
         sys.stderr.write("edgegate: several workers cannot share a unix socket; set server.workers to 1\n")
         return 1
@@ -67,6 +67,10 @@ class Supervisor:
             code = os.waitstatus_to_exitcode(status)
             if self._stopping:
                 self._failed |= code != 0
+                continue
+            if code == CANNOT_START:  # it has said why
+                self._failed = True
+                self._stop(signal.SIGTERM, None)
                 continue
             self._early_deaths = self._early_deaths + 1 if time.monotonic() - started < YOUNG_S else 0
             sys.stderr.write(f"edgegate: worker {name} (pid {pid}) ended with {code}; starting another\n")

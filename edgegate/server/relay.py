@@ -2,7 +2,7 @@
 
 It is the sink of a streaming body. Bytes arrive from the provider's `data_received`, run through the taps and are written to
 the client's transport in the same call: no task wakes per chunk. A client that reads slower than the provider writes pauses
-the provider's connection; one that does not read at all for `write_timeout_s` is dropped. Whatever happens there is one
+the provider's connection; one that does not read at all is dropped by its connection's own limit. Whatever happens there is one
 ending: every tap is ended, an error becomes one error event of the client's dialect, the framing is closed only behind whole
 events, and `done` is set.
 """
@@ -19,7 +19,6 @@ from edgegate.taps import Outcome, Tap
 if TYPE_CHECKING:
     from edgegate.exchange import Body, Exchange
     from edgegate.server.connection import ClientConnection
-    from edgegate.upstream.deadlines import Deadlines
 
 JOIN_BELOW = 64 * 1024
 """Larger chunks are written without joining them to their framing: a copy costs more than a second write."""
@@ -32,7 +31,6 @@ class Relay:
         "_body",
         "_chunked",
         "_connection",
-        "_deadlines",
         "_error_event",
         "_ex",
         "_feeds",
@@ -41,8 +39,6 @@ class Relay:
         "_over",
         "_taps",
         "_transport",
-        "_write_timeout_s",
-        "deadline",
         "done",
         "error",
         "outcome",
@@ -61,8 +57,6 @@ class Relay:
         chunked: bool,
         head_only: bool,
         error_event: Callable[[GatewayError], bytes] | None,
-        deadlines: Deadlines,
-        write_timeout_s: float,
         task: asyncio.Task[None],
         done: asyncio.Future[None],
     ) -> None:
@@ -76,10 +70,7 @@ class Relay:
         self._chunked = chunked
         self._head_only = head_only
         self._error_event = error_event
-        self._deadlines = deadlines
-        self._write_timeout_s = write_timeout_s
         self._over = False
-        self.deadline = 0.0
         self.done = done
         self.outcome = Outcome.OK
         self.error: GatewayError | None = None
@@ -133,18 +124,10 @@ class Relay:
         """The client's buffer is full."""
         if not self._over:
             self._body.pause()
-            self.deadline = self._connection._loop.time() + self._write_timeout_s
-            self._deadlines.add(self)
 
     def resume(self) -> None:
-        self._deadlines.discard(self)
         if not self._over:
             self._body.resume()
-
-    def expire(self, now: float) -> None:
-        """The client has not read for too long. Closing its connection cancels the handler, which aborts the body."""
-        self._deadlines.discard(self)
-        self._transport.abort()
 
     def abandon(self, outcome: Outcome) -> None:
         """The client is gone: the provider's connection is closed and the taps are ended; nothing is written."""
@@ -165,7 +148,6 @@ class Relay:
 
     def _leave(self) -> None:
         self._connection.relay = None
-        self._deadlines.discard(self)
 
     def _take_head(self) -> bytes:
         head, self._head = self._head, b""

@@ -13,20 +13,26 @@ import os
 import signal
 import socket
 import ssl
+import sys
 from collections.abc import Callable
 from dataclasses import dataclass, replace
 from pathlib import Path
+from typing import BinaryIO, cast
 
 import structlog
 
 from edgegate.config.address import parse_address
 from edgegate.config.model import Config, ProviderOptions
-from edgegate.observe.logs import configure, open_log
+from edgegate.observe.logfile import open_log
+from edgegate.observe.logs import configure
 from edgegate.server.gateway import Gateway
 from edgegate.server.listen import open_sockets, tls_context
 
 M_TRIM_THRESHOLD, M_MMAP_THRESHOLD = -1, -3
 """mallopt(3)"""
+
+CANNOT_START = 3
+"""Exit code of a worker whose place no other could take."""
 
 LAST_WORDS_S = 1.0
 """For what was written last to reach the clients' sockets before connections are closed."""
@@ -42,14 +48,22 @@ class Place:
     share: Path | None = None
 
 
+class StartError(Exception):
+    """The worker cannot serve at all, and neither could another: an address in use, a certificate that cannot be read."""
+
+
 def run_worker(config: Config, place: Place, banner: Callable[[Config, list[str], bool], None] | None = None) -> int:
-    """Serves until told to stop. Returns the process' exit code."""
+    """Serves until told to stop. Returns the process' exit code: `CANNOT_START` with a sentence on standard error, or 0."""
     main = serve_until_stopped(config, place, banner)
     try:
-        import uvloop
-    except ImportError:
-        return asyncio.run(main)
-    return uvloop.run(main)
+        try:
+            import uvloop
+        except ImportError:
+            return asyncio.run(main)
+        return uvloop.run(main)
+    except StartError as error:
+        sys.stderr.write(f"edgegate: {error}\n")
+        return CANNOT_START
 
 
 async def serve_until_stopped(config: Config, place: Place, banner: Callable[[Config, list[str], bool], None] | None) -> int:
@@ -62,9 +76,21 @@ async def serve_until_stopped(config: Config, place: Place, banner: Callable[[Co
 
     for number in (signal.SIGTERM, signal.SIGINT):
         loop.add_signal_handler(number, on_signal)
-    log_file = open_log(config.log)
-    configure(config.log, log_file)
+    try:
+        log_file = open_log(config.log)
+    except OSError as error:
+        raise StartError(f"the log file {config.log.file} cannot be opened: {error.strerror}") from None
+    sink = cast(BinaryIO, log_file)
+    configure(config.log, sink)
     log = structlog.get_logger("server")
+    try:
+        tls = tls_context(config.server.tls) if config.server.tls is not None else None
+    except OSError as error:  # ssl.SSLError is one
+        raise StartError(f"the certificate in server.tls cannot be used: {error.strerror or error}") from None
+    try:
+        sockets = open_sockets(parse_address(config.server.listen), shared=config.server.workers > 1)
+    except OSError as error:
+        raise StartError(f"cannot listen on {config.server.listen}: {error.strerror or error}") from None
     simulator = None
     simulated: frozenset[str] = frozenset()
     if not config.providers:
@@ -73,10 +99,11 @@ async def serve_until_stopped(config: Config, place: Place, banner: Callable[[Co
         simulator = await start("127.0.0.1", 0)
         config = with_simulator(config, simulator.port)
         simulated = frozenset(config.providers)
-    tls = tls_context(config.server.tls) if config.server.tls is not None else None
-    gateway = Gateway(config, log_file, simulated=simulated, share=place.share, worker=place.name)
-    await gateway.open()
-    sockets = open_sockets(parse_address(config.server.listen), shared=config.server.workers > 1)
+    gateway = Gateway(config, sink, simulated=simulated, share=place.share, worker=place.name)
+    try:
+        await gateway.open()
+    except (OSError, ValueError) as error:
+        raise StartError(str(error)) from None
     servers = [await _listen(loop, gateway, sock, tls) for sock in sockets]
     addresses = [_address(sock, tls is not None) for sock in sockets]
     log.info("serving", addresses=addresses, worker=place.name, pid=os.getpid(), simulated=bool(simulated))
@@ -96,7 +123,7 @@ async def serve_until_stopped(config: Config, place: Place, banner: Callable[[Co
     if simulator is not None:
         await simulator.stop()
     log.info("stopped", worker=place.name)
-    log_file.flush()
+    log_file.close()
     return 0
 
 

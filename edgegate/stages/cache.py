@@ -17,6 +17,7 @@ from edgegate.exchange import Exchange, Reply
 from edgegate.taps import Outcome
 
 CACHED = frozenset({Operation.CHAT, Operation.COMPLETION, Operation.EMBEDDINGS})
+VARIES = ("anthropic-version", "anthropic-beta", "openai-beta")
 KEPT_HEADERS = frozenset({b"content-type"})
 
 
@@ -32,11 +33,7 @@ class Cache:
         if not self._may_cache(ex):
             ex.cache = "skip"
             return await proceed(ex)
-        scope = "" if ex.key is None else f"tenant:{ex.key.tenant}" if ex.key.tenant else f"key:{ex.key.name}"
-        key = cache_key(scope, ex.client.format, ex.request)
-        if key is None:
-            ex.cache = "skip"
-            return await proceed(ex)
+        key = cache_key(_scope(ex), ex.client.format, ex.body, ex.request)
         entry = self._kept.get(key, self._clock())
         if entry is not None:
             ex.cache = "hit"
@@ -65,12 +62,21 @@ class Cache:
         if request.get("x-cache") is False:
             return False
         control = ex.headers.get("Cache-Control")
-        if control and ("no-store" in control or "no-cache" in control):
+        if control and any(word in control.lower() for word in ("no-store", "no-cache")):
             return False
         if ex.operation is Operation.EMBEDDINGS:
             return True
         temperature = request.get("temperature", 1)
         return isinstance(temperature, (int, float)) and temperature <= self._options.max_temperature
+
+
+def _scope(ex: Exchange) -> str:
+    """Who shares answers: the callers of one tenant; a key that may not use everything, or that has no tenant, only with itself.
+    Headers that change answers are part of it."""
+    key = ex.key
+    shared = key is not None and key.tenant and not key.models and not key.providers
+    who = "" if key is None else f"tenant:{key.tenant}" if shared else f"key:{key.name}"
+    return "\n".join([who, *[ex.headers.get(name, "") for name in VARIES]])
 
 
 class Keep:

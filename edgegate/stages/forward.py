@@ -15,11 +15,12 @@ from edgegate.config.model import ForwardOptions, ProviderOptions, TimeoutOption
 from edgegate.dialects.base import Operation, ProviderSide
 from edgegate.errors import GatewayError, provider_error
 from edgegate.exchange import Attempt, Exchange, Reply
-from edgegate.upstream.call import Answer, Call, Kind, Limits
+from edgegate.upstream.call import STRUCK, Answer, Call, Kind, Limits
 from edgegate.upstream.connection import Connection
 from edgegate.upstream.deadlines import Deadlines
 from edgegate.upstream.origin import Origin, Upstream
 from edgegate.wire.headers import client_headers, relay_request_headers, relay_response_headers
+from edgegate.wire.strike import Strike
 
 CREDENTIALS = frozenset({b"authorization", b"x-api-key", b"api-key", b"x-goog-api-key"})
 MIN_SECRET = 8
@@ -55,7 +56,8 @@ class Forward:
             secret = options.api_key.reveal().encode()
             self._secrets[name] = secret if len(secret) >= MIN_SECRET else b""
             own = [(key.lower().encode(), value.encode()) for key, value in options.headers.items()]
-            fixed = [line for line in lines if line[0].lower() in CREDENTIALS] + own + NOT_ENCODED
+            names = {name for name, _ in own}
+            fixed = [line for line in lines if line[0].lower() in CREDENTIALS and line[0].lower() not in names] + own + NOT_ENCODED
             defaults = [line for line in lines if line[0].lower() not in CREDENTIALS]
             self._upstreams[name] = Upstream(
                 Origin.parse(options.base_url), fixed, defaults, options.max_connections, options.ca_file, self._loop
@@ -93,20 +95,24 @@ class Forward:
         if wire is None:
             raise GatewayError(500, "no_translate", "the chain has no translate stage before forward")
         kind = Kind.STREAM if ex.stream else Kind.WHOLE
-        call = Call(self._loop, self._deadlines, limits, kind, ex.progress, ex.decoder)
+        secret = self._secrets[attempt.provider]
+        call = Call(self._loop, self._deadlines, limits, kind, ex.progress, ex.decoder, secret=secret)
         head = upstream.head(wire.method.encode(), upstream.path(wire.path), wire.headers, len(wire.body))
         answer = await upstream.fetch(call, head, wire.body, limits.connect_s)
         attempt.status = answer.status
         attempt.first = call.first
+        body = answer.body
+        if isinstance(body, bytes) and secret and secret in body:
+            body = answer.body = body.replace(secret, STRUCK)  # some providers quote the key they refuse
         if answer.status != 200:
-            raise _judge(side, answer, self._secrets[attempt.provider])
+            raise _judge(side, answer)
         return Reply(200, client_headers(answer.headers), answer.body, "", ex.stream and not isinstance(answer.body, bytes))
 
     # -- relayed paths: byte by byte, both ways
 
     async def _relay(self, ex: Exchange, upstream: Upstream, limits: Limits, attempt: Attempt) -> Reply:
         origin = upstream.origin
-        path = f"{_relayed_path(origin.base, ex.relay_path)}{'?' if ex.query else ''}{ex.query}".encode("latin-1")
+        path = f"{_relayed_path(origin.base, ex.relay_path)}{'?' if ex.query else ''}{ex.query}".encode("utf-8", "surrogateescape")
         headers = relay_request_headers(ex.raw_headers)
         call = Call(self._loop, self._deadlines, limits, Kind.RAW, ex.progress, head_only=ex.method == "HEAD")
         upload = ex.upload
@@ -127,7 +133,12 @@ class Forward:
                 raise
         attempt.status = answer.status
         attempt.first = call.first
-        return Reply(answer.status, relay_response_headers(answer.headers), answer.body, "", True, answer.length)
+        reply = Reply(answer.status, relay_response_headers(answer.headers), answer.body, "", True, answer.length)
+        secret = self._secrets[attempt.provider]
+        if secret and answer.status >= 400:
+            reply.taps.append(Strike(secret, STRUCK))
+            reply.length = None
+        return reply
 
     async def _pump(self, ex: Exchange, call: Call, connection: Connection) -> None:
         """Streams the request body. Ends the call if the client stalls or sends less than it announced."""
@@ -164,17 +175,14 @@ def _limits(times: TimeoutOptions | ForwardOptions, max_reply: int) -> Limits:
     return Limits(times.connect, times.first_token, times.idle, times.total, max_reply)
 
 
-def _judge(side: ProviderSide, answer: Answer, secret: bytes) -> GatewayError:
-    """The error for a reply that is not a 200. Some providers quote the key they refuse: it is struck out of their words."""
+def _judge(side: ProviderSide, answer: Answer) -> GatewayError:
+    """The error for a reply that is not a 200."""
     if answer.status < 400:
         return provider_error(
             502, "bad_reply", f"the provider answered with status {answer.status}, which is not followed", retryable=False
         )
     headers = {name.decode("latin-1"): value.decode("latin-1") for name, value in answer.headers}
-    body = answer.body if isinstance(answer.body, bytes) else b""
-    if secret and secret in body:
-        body = body.replace(secret, b"***")
-    return side.error(answer.status, headers, body)
+    return side.error(answer.status, headers, answer.body if isinstance(answer.body, bytes) else b"")
 
 
 def _relayed_path(base: str, path: str) -> str:

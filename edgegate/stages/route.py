@@ -22,7 +22,7 @@ class Route:
             ex.targets = (Target(self._catalog.providers[ex.relay_provider], ""),)
         else:
             _ = ex.request  # parses and checks
-            ex.targets = self._catalog.targets(ex.model)
+            ex.targets = self._catalog.targets(ex.model, hints=ex.key is None or not (ex.key.models or ex.key.providers))
         key = ex.key
         if key is not None and (key.models or key.providers):
             if key.models and (ex.operation is Operation.RELAY or not key.allows_model(ex.model)):

@@ -22,7 +22,7 @@ from edgegate.wire.splice import splice
 
 CHAT_FORMAT = "openai.chat"
 OPENAI_STREAMS = frozenset({"openai.chat", "openai.completions"})
-GATEWAY_FIELDS = ("x-routing-strategy", "x-prefer-provider", "x-cache", "x-budget-key")
+GATEWAY_FIELDS = frozenset({"x-routing-strategy", "x-prefer-provider", "x-cache", "x-budget-key"})
 """Request fields that are meant for the gateway and never go on."""
 
 
@@ -34,6 +34,7 @@ class Translate:
         if target is None:
             raise GatewayError(500, "no_route", "the chain has no route stage before translate")
         progress = ex.progress = Progress()
+        ex.dropped = []
         if ex.operation is Operation.RELAY:
             ex.wire = ex.decoder = None
             return await proceed(ex)
@@ -66,6 +67,8 @@ class Translate:
         if not native:
             check_depth(request)
         chat: Json = request if native or ex.operation is Operation.EMBEDDINGS else ex.chat()
+        if not native and not GATEWAY_FIELDS.isdisjoint(chat):
+            chat = {name: value for name, value in chat.items() if name not in GATEWAY_FIELDS}
         return Ask(chat, target.model, ex.stream, f"chatcmpl-{ex.id}", ex.created, include_usage)
 
     def _native(self, ex: Exchange, path: str, ask: Ask, format: str) -> WireRequest:
@@ -76,9 +79,8 @@ class Translate:
         if ex.stream and format in OPENAI_STREAMS and not ask.include_usage:
             options: Mapping[str, object] = request.get("stream_options") or {}
             edits["stream_options"] = orjson.dumps({**options, "include_usage": True})
-        for name in GATEWAY_FIELDS:
-            if name in request:
-                edits[name] = None
+        if not GATEWAY_FIELDS.isdisjoint(request):
+            edits |= dict.fromkeys(GATEWAY_FIELDS.intersection(request))
         body = splice(ex.body, edits, request) if edits else ex.body
         return WireRequest(path, body, [(b"content-type", b"application/json")])
 

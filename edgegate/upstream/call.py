@@ -36,6 +36,10 @@ AFTER_FINISH_S = 5.0
 """How long a stream whose finish reason has arrived may still take for its terminal line."""
 
 
+STRUCK = b"***"
+"""Stands for a credential that a provider quoted."""
+
+
 class Kind(enum.Enum):
     WHOLE = 1
     STREAM = 2
@@ -92,6 +96,7 @@ class Call:
         "_parts",
         "_paused",
         "_progress",
+        "_secret",
         "_sink",
         "_size",
         "_total",
@@ -114,16 +119,18 @@ class Call:
         decoder: Tap | None = None,
         *,
         head_only: bool = False,
+        secret: bytes = b"",
     ) -> None:
         self._loop = loop
         self._deadlines = deadlines
         self._limits = limits
         self._kind = kind
         self._progress = progress
+        self._secret = secret  # struck out of errors inside a stream: some providers quote the key they refuse
         self._decoder = decoder if decoder is not None else _Identity()
         self.head_only = head_only
         self.uploading = False  # a streamed request body is not all sent yet
-        self.stale = False  # broken before the first byte on a connection that had been used before
+        self.stale = False  # set by a used connection that broke before the first byte of a reply
         self.first = (
             0.0  # monotonic seconds: the first meaningful event, or the head; finer than the loop's clock, which uvloop keeps in ms
         )
@@ -164,6 +171,13 @@ class Call:
         """Ready to be sent again, after `stale`. The total limit goes on."""
         self.stale = False
         self._reset()
+
+    def let_go(self) -> None:
+        """The connection has delivered everything and is no longer this call's to pause or to close."""
+        if self._paused and self._connection is not None:
+            self._connection.transport.resume_reading()
+        self._paused = False
+        self._connection = None
 
     # -- edgegate.exchange.Body
 
@@ -275,8 +289,6 @@ class Call:
         """The connection failed before the reply was whole."""
         if self._over:
             return
-        connection = self._connection
-        self.stale = connection is not None and connection.reused and self._head is None
         self.on_read()
         if not self._over:
             self._over = True
@@ -378,6 +390,10 @@ class Call:
             self._fail(error)
 
     def _fail(self, error: GatewayError) -> None:
+        secret = self._secret.decode("latin-1")
+        if secret and (secret in error.message or (error.details is not None and secret in str(error.details))):
+            error.message = error.message.replace(secret, STRUCK.decode())
+            error.details = error.wire = None
         if not self.ready.done():
             self.ready.set_exception(error)
         else:

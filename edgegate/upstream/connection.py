@@ -144,6 +144,7 @@ class Connection(asyncio.Protocol):
         elif self._head_seen:
             call.on_broken(provider_error(502, "upstream_cut", "the provider closed the connection in the middle of its reply"))
         else:
+            call.stale = self.reused and self._head_bytes == 0
             call.on_broken(provider_error(502, "upstream_closed", "the provider closed the connection without a reply"))
 
     # -- httptools callbacks
@@ -200,6 +201,7 @@ class Connection(asyncio.Protocol):
 
     def _complete(self, call: Call) -> None:
         self._call = None
+        call.let_go()  # from here on the connection may be another's
         if self._keep and not call.head_only and not call.uploading and not self.transport.is_closing():
             self.reused = True
             self._pool.release(self)

@@ -40,7 +40,9 @@ class Deadlines:
         return len(self._waiting)
 
     def _sweep(self) -> None:
+        # the next sweep first: whatever one `expire` does, the others keep their limits
+        self._handle = self._loop.call_later(self._tick_s, self._sweep) if self._waiting else None
         now = self._loop.time()
         for waiting in [w for w in self._waiting if w.deadline <= now]:
-            waiting.expire(now)
-        self._handle = self._loop.call_later(self._tick_s, self._sweep) if self._waiting else None
+            if waiting in self._waiting and waiting.deadline <= now:
+                waiting.expire(now)

@@ -84,7 +84,7 @@ class Upstream:
 
     def path(self, below: str) -> bytes:
         """The origin-form of a path below the base path."""
-        return self._base + below.encode("latin-1")
+        return self._base + below.encode("utf-8", "surrogateescape")
 
     async def fetch(self, call: Call, head: bytes, body: bytes, connect_s: float) -> Answer:
         """Sends the request and waits for the call to be ready. A reused connection that dies before the first byte of the

@@ -30,6 +30,7 @@ class Pool:
         self._waiters: collections.deque[asyncio.Future[None]] = collections.deque()
         self._open: set[Connection] = set()
         self._connecting = 0
+        self._promised = 0  # waiters that were woken and have not taken theirs yet
         self._closed = False
 
     @property
@@ -38,7 +39,11 @@ class Pool:
         return len(self._open)
 
     def take_nowait(self) -> Connection | None:
-        """An idle connection, or None. Nothing is awaited: this is the way of nearly every call."""
+        """An idle connection, or None. Nothing is awaited: this is the way of nearly every call. Connections that were promised
+        to callers in the queue are not given away."""
+        return self._pop() if len(self._idle) > self._promised else None
+
+    def _pop(self) -> Connection | None:
         idle = self._idle
         while idle:
             connection = idle.pop()
@@ -58,12 +63,13 @@ class Pool:
         """A new connection, even if idle ones exist, unless the limit makes it wait: then whatever is released first."""
         try:
             async with asyncio.timeout(connect_s):
-                while len(self._open) + self._connecting >= self._max:
-                    if not self._idle:
-                        await self._released()
-                    connection = self.take_nowait()
+                while self._waiters or len(self._open) + self._connecting >= self._max:
+                    await self._released()
+                    connection = self._pop()
                     if connection is not None:
                         return connection
+                    if len(self._open) + self._connecting < self._max:
+                        break
                 return await self._connect()
         except TimeoutError:
             if len(self._open) + self._connecting >= self._max:
@@ -108,6 +114,7 @@ class Pool:
 
     async def _connect(self) -> Connection:
         self._connecting += 1
+        connection: Connection | None = None
         try:
             _, connection = await self._loop.create_connection(
                 lambda: Connection(self), self._host, self._port, ssl=self._tls, server_hostname=self._host if self._tls else None
@@ -120,6 +127,8 @@ class Pool:
             raise provider_error(502, "upstream_unreachable", f"no connection to {self._host}:{self._port}: {reason}") from error
         finally:
             self._connecting -= 1
+            if connection is None:
+                self._wake()  # there is room again
         self._open.add(connection)
         return connection
 
@@ -130,15 +139,18 @@ class Pool:
             await waiter
         except asyncio.CancelledError:
             if waiter.done() and not waiter.cancelled():
+                self._promised -= 1
                 self._wake()  # it was our turn, but we are gone: pass it on
             raise
         finally:
             if waiter in self._waiters:
                 self._waiters.remove(waiter)
+        self._promised -= 1
 
     def _wake(self) -> None:
         while self._waiters:
             waiter = self._waiters.popleft()
             if not waiter.done():
+                self._promised += 1
                 waiter.set_result(None)
                 return

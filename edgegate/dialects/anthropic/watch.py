@@ -1,7 +1,8 @@
 """The tap for a native message stream: bytes go on unchanged, in whole events, and `Progress` is read out of them.
 
 Once the answer has started, a read of nothing but content deltas is counted and not parsed (see `frames`). An `error` event
-is not passed on, nor anything after it: whoever ends the stream writes the error, for the client's dialect.
+is not passed on, nor anything after it: whoever ends the stream writes the error, for the client's dialect. Nothing goes on
+behind `message_stop` either; a whole answer that lacks it gets it, since clients wait for it.
 """
 
 from __future__ import annotations
@@ -16,11 +17,13 @@ from edgegate.dialects.failure import bad_reply, parsed
 from edgegate.taps import Outcome
 from edgegate.wire.sse import Event, EventReader, EventTooLarge, WholeEvents
 
+MESSAGE_STOP = b'event: message_stop\ndata: {"type":"message_stop"}\n\n'
+
 _BLANK_LINE = re.compile(rb"(?:\r\n|\n|\r(?!\n)){2}")
 
 
 class Watch:
-    """States: reading; over (`progress.error` is set, nothing more is passed on)."""
+    """States: reading; over (`message_stop` has gone on, or `progress.error` is set: nothing more is passed on)."""
 
     __slots__ = ("_noting", "_over", "_progress", "_reader", "_whole")
 
@@ -50,13 +53,16 @@ class Watch:
         """A last event without its blank line goes on if it is whole and the answer with it: then nothing can follow it. So
         does the LF of a last CRLF that was cut in two."""
         rest = self._whole.rest()
-        if self._over or not rest:
+        if outcome is not Outcome.OK or self._over:
             return b""
-        events = self._reader.feed(rest) + self._reader.end()
-        if outcome is Outcome.OK and (events or not rest.strip()) and all(parsed(event.data) is not None for event in events):
-            rest = self._read(rest, events)
-            return rest if self._progress.finished else b""
-        return b""
+        events = self._reader.feed(rest) + self._reader.end() if rest else []
+        if events and all(parsed(event.data) is not None for event in events):
+            rest = self._read(rest.rstrip(b"\r\n") + b"\n\n", events)
+        elif rest.strip():
+            rest = b""  # half an event
+        if not self._progress.finished or self._progress.error is not None:
+            return b""
+        return rest if self._over else rest + MESSAGE_STOP
 
     def _read(self, data: bytes, events: list[Event]) -> bytes:
         for at, event in enumerate(events):
@@ -67,6 +73,8 @@ class Watch:
             if self._progress.error is not None:
                 self._over = True
                 return data[: _start_of(data, at)]
+            if self._over:
+                return data if at == len(events) - 1 else data[: _start_of(data, at + 1)]
         return data
 
     def _note(self, event: Event) -> None:
@@ -85,6 +93,8 @@ class Watch:
             self._noting.message_start(document(event.data))
         elif name == "message_delta":
             self._noting.message_delta(document(event.data))
+        elif name == "message_stop":
+            self._over = progress.finished
         elif name == "error":
             progress.error = event_error(parsed(event.data), event.data)
 
@@ -95,7 +105,7 @@ class Watch:
 
 
 def _start_of(data: bytes, number: int) -> int:
-    """Where event `number` of a run of whole events begins. Only called once an error has come."""
+    """Where event `number` of a run of whole events begins. Only called once nothing more is to go on."""
     start = 0
     reader = EventReader()
     for blank in _BLANK_LINE.finditer(data):
