@@ -25,7 +25,7 @@ _BLANK_LINE = re.compile(rb"(?:\r\n|\n|\r(?!\n)){2}")
 class Watch:
     """States: reading; over (`message_stop` has gone on, or `progress.error` is set: nothing more is passed on)."""
 
-    __slots__ = ("_noting", "_over", "_progress", "_reader", "_whole")
+    __slots__ = ("_noting", "_over", "_owes_lf", "_progress", "_reader", "_whole")
 
     def __init__(self, progress: Progress) -> None:
         self._progress = progress
@@ -33,10 +33,13 @@ class Watch:
         self._whole = WholeEvents()
         self._reader = EventReader()
         self._over = False
+        self._owes_lf = False  # what went on last ended in CR: an LF may belong to it
 
     def feed(self, data: bytes) -> bytes:
         if self._over:
-            return b""
+            owed = self._owes_lf and data.startswith(b"\n")
+            self._owes_lf = False
+            return b"\n" if owed else b""
         try:
             data = self._whole.feed(data)
         except EventTooLarge as error:
@@ -74,7 +77,10 @@ class Watch:
                 self._over = True
                 return data[: _start_of(data, at)]
             if self._over:
-                return data if at == len(events) - 1 else data[: _start_of(data, at + 1)]
+                if at < len(events) - 1:
+                    data = data[: _start_of(data, at + 1)]
+                self._owes_lf = data.endswith(b"\r")
+                return data
         return data
 
     def _note(self, event: Event) -> None:

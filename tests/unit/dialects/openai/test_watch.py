@@ -184,9 +184,9 @@ def test_a_provider_that_gives_fewer_choices_than_asked_is_believed_at_done() ->
     assert progress.finished
 
 
-def test_finished_needs_no_done() -> None:
+def test_a_whole_answer_without_done_gets_it() -> None:
     out, progress = watched(text("a") + STOP)
-    assert out == text("a") + STOP
+    assert out == text("a") + STOP + DONE
     assert progress.finished
 
 
@@ -197,7 +197,7 @@ def test_nothing_follows_done() -> None:
 @pytest.mark.parametrize("ending", [b"", b"\n"])
 def test_a_last_event_without_its_blank_line_is_completed(ending: bytes) -> None:
     out, progress = watched(text("a") + STOP[:-2] + ending)
-    assert out == text("a") + STOP
+    assert out == text("a") + STOP + DONE
     assert progress.finished
     out, progress = watched(text("a") + STOP + b"data: [DONE]" + ending)
     assert out == text("a") + STOP + DONE
@@ -261,8 +261,8 @@ def test_leading_blank_lines_and_a_byte_order_mark_are_harmless() -> None:
 def test_key_order_and_spacing_do_not_matter() -> None:
     spaced = b'data: {"choices" : [ {"finish_reason" : %s, "delta" : {"content" : "a"} , "index" : 0} ], "model": "m-1" }\n\n'
     data = spaced % b"null" + spaced % b"null" + spaced % b'"length"'
-    out, progress = watched(data)
-    assert out == data
+    out, progress = watched(data + DONE)
+    assert out == data + DONE
     assert (progress.finished, progress.finish_reason, progress.events) == (True, "length", 3)
 
 
