@@ -128,6 +128,7 @@ class Exchange:
     upload: Upload | None = None
     model: str = ""  # as the client named it
     stream: bool = False
+    close: bool = False  # whether the client's connection must not carry another request
     relay_provider: str = ""
     relay_path: str = ""
     # auth

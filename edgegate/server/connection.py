@@ -93,6 +93,10 @@ class ClientConnection(RequestHandler):
         body_over = request is None or request._payload.is_eof()
         super().data_received(data)
         if self._request_count != before:
+            if request is not None and not body_over and self._messages and isinstance(self._messages[-1][0], _ErrInfo):
+                # what should be the rest of its body is not: whoever reads it must know
+                request._payload.set_exception(web.RequestPayloadError("a bad chunk"))
+                request._payload.feed_eof()
             if self._awaits_head:
                 self._awaits_head = False
                 self._listener.deadlines.discard(self)

@@ -43,6 +43,7 @@ EVENT_STREAM = [
 CUT_S = 1.0
 """For exchanges that are being ended to write their last words."""
 
+MAX_LENGTH_DIGITS = 15
 NO_BODY = frozenset({"GET", "HEAD", "OPTIONS"})
 
 
@@ -86,6 +87,8 @@ class Gate:
 
     async def __call__(self, request: web.BaseRequest) -> web.StreamResponse:
         state = self._state()
+        if request.protocol.writing_paused:  # a client that asks on without reading gets no further answer prepared
+            await request.protocol._drain_helper()
         path, _, query = request._message.path.partition("?")
         local = state.local.find(request.method, path)
         if local is not None:
@@ -105,7 +108,7 @@ class Gate:
                 response = self._refuse(request, ex, ended)
                 ex.outcome = Outcome.DRAINED
                 return response
-            ex.outcome = Outcome.CLIENT_GONE
+            ex.outcome = ex.outcome or Outcome.CLIENT_GONE
             raise
         except Exception as error:
             self._log.error("fault", request_id=ex.id, path=ex.path[:200], exc_info=error)
@@ -160,9 +163,11 @@ class Gate:
         surface = self._surfaces.posts.get(ex.path)
         ex.client = surface.client if surface is not None else self._surfaces.guess(ex.path, ex.headers)
         self._admit(state)
+        _check_framing(request, ex)
         hosts = request.headers.getall("Host", ())
         valid = len(hosts) == 1 and valid_host(hosts[0].encode("utf-8", "surrogateescape"))
         if not valid and (hosts or request.version >= (1, 1)):
+            ex.close = True
             raise GatewayError(400, "invalid_host", "Expected exactly one valid Host header.", source=Source.CLIENT)
         if surface is None:
             return await self._elsewhere(request, ex, state)
@@ -182,8 +187,8 @@ class Gate:
         if found is None:
             raise GatewayError(404, "unknown_path", _hint(ex.path, state), source=Source.CLIENT)
         ex.relay_provider, ex.relay_path = found
-        if request.method == "CONNECT":
-            raise GatewayError(405, "method_not_allowed", "CONNECT is not supported.", source=Source.CLIENT)
+        if request.method in ("CONNECT", "TRACE"):  # TRACE would send back the headers, ours included
+            raise GatewayError(405, "method_not_allowed", f"{request.method} is not supported.", source=Source.CLIENT)
         if request.method not in NO_BODY or request.body_exists:
             length = request.content_length
             if length == 0 or not request.body_exists:
@@ -248,7 +253,7 @@ class Gate:
             body = ex.translator.whole(ex.request, body)
         self._write(request, ex, reply.status, _as_events(reply.headers) if reply.stream else reply.headers, body)
         ex.outcome = Outcome.OK
-        return self._response(request)
+        return self._response(request, ex)
 
     async def _relay(self, request: web.BaseRequest, ex: Exchange, reply: Reply) -> web.StreamResponse:
         client = ex.client
@@ -261,7 +266,7 @@ class Gate:
             headers = _as_events(headers)
         connection, transport = _sockets(request)
         old = request.version < (1, 1)
-        length = reply.length if native else None
+        length = reply.length if native and reply.status != 204 else None  # a 204 has none (RFC 9110, 8.6)
         bodiless = request.method == "HEAD" or reply.status in (204, 304)
         chunked = length is None and not old and not bodiless
         framing = b"transfer-encoding: chunked\r\n" if chunked else b"" if length is None else b"content-length: %d\r\n" % length
@@ -306,13 +311,13 @@ class Gate:
         if error.status == 401:
             headers.append((b"www-authenticate", b"Bearer"))
         self._write(request, ex, error.status, headers, body)
-        return self._response(request)
+        return self._response(request, ex)
 
     def _write(self, request: web.BaseRequest, ex: Exchange, status: int, headers: HeaderList, body: bytes) -> None:
         transport = request.transport
         if transport is None or transport.is_closing():
             return
-        close = not self._keeps(request)
+        close = not self._keeps(request, ex)
         head = self._heads.head(status, self._headers(ex, headers), ex.created, b"content-length: %d\r\n" % len(body), close=close)
         if request.method == "HEAD":
             transport.write(head)
@@ -349,12 +354,14 @@ class Gate:
             self._lines[target.label] = lines
         return lines
 
-    def _keeps(self, request: web.BaseRequest) -> bool:
+    def _keeps(self, request: web.BaseRequest, ex: Exchange) -> bool:
         """Whether the connection may carry another request: not while draining, not with a body left unread."""
-        return bool(request.keep_alive) and request.version >= (1, 1) and not self.draining and request._payload.is_eof()
+        if ex.close or self.draining or not request.keep_alive or request.version < (1, 1):
+            return False
+        return request._payload.is_eof() and request._payload.exception() is None
 
-    def _response(self, request: web.BaseRequest) -> web.StreamResponse:
-        return self._kept if self._keeps(request) else self._closed
+    def _response(self, request: web.BaseRequest, ex: Exchange) -> web.StreamResponse:
+        return self._kept if self._keeps(request, ex) else self._closed
 
     # -- the end
 
@@ -429,6 +436,20 @@ def _models(state: State, ex: Exchange, model: str) -> Proceed:
         return Reply(200, [JSON], state.models.render(model, ex.client.dialect, ex.key, ex.query), "")
 
     return state.guarded(answer)
+
+
+def _check_framing(request: web.BaseRequest, ex: Exchange) -> None:
+    """What llhttp lets through although two servers might read it differently: any Transfer-Encoding but `chunked`, alone."""
+    length = request.headers.get("Content-Length")
+    if length is not None and len(length) > MAX_LENGTH_DIGITS:  # llhttp takes 2^64-1 for no length at all
+        ex.close = True
+        raise GatewayError(400, "bad_http", "The Content-Length is not a possible one.", source=Source.CLIENT)
+    codings = request.headers.getall("Transfer-Encoding", None)
+    if codings is not None and (len(codings) != 1 or codings[0].lower() != "chunked" or "Content-Length" in request.headers):
+        ex.close = True
+        raise GatewayError(
+            400, "bad_http", "Expected one Transfer-Encoding, chunked, and no Content-Length beside it.", source=Source.CLIENT
+        )
 
 
 def _answer_expect(request: web.BaseRequest) -> None:

@@ -56,7 +56,7 @@ def event_error(value: Any, body: bytes) -> GatewayError:
     error = error_of(value)
     if error is None:
         return provider_error(502, "bad_reply", "the provider reported an error without saying which")
-    return _error(ERROR_STATUS.get(error["type"], 502), error, body, "application/json", None, None)
+    return _error(ERROR_STATUS.get(error["type"], 502), value, error, body, "application/json")
 
 
 def reply_error(status: int, headers: Mapping[str, str], body: bytes) -> GatewayError:
@@ -65,18 +65,22 @@ def reply_error(status: int, headers: Mapping[str, str], body: bytes) -> Gateway
         status = 502
     wait = _wait_s(headers) if status in (429, 503, 529) or "retry-after" in headers or "retry-after-ms" in headers else None
     again = {"true": True, "false": False}.get(headers.get("x-should-retry", ""))
-    error = error_of(parsed(body))
+    value = parsed(body)
+    error = error_of(value)
     if error is None:
         message = _CREDENTIAL.sub("sk-ant-***", words_of("Anthropic", status, body))
         return provider_error(status, code_for(status), message, retryable=again, retry_after_s=wait)
-    return _error(status, error, body, headers.get("content-type", "application/json"), wait, again)
+    return _error(status, value, error, body, headers.get("content-type", "application/json"), wait, again)
 
 
-def _error(status: int, error: Json, body: bytes, content_type: str, wait: float | None, again: bool | None) -> GatewayError:
+def _error(
+    status: int, value: Any, error: Json, body: bytes, content_type: str, wait: float | None = None, again: bool | None = None
+) -> GatewayError:
+    own = value.get("type") == "error"  # an OpenAI-shaped error, from whatever stands in between, is written anew
     words = error.get("message")
     message = words if isinstance(words, str) and words else f"Anthropic answered {status} without a message"
     safe = _CREDENTIAL.sub("sk-ant-***", message)
-    wire = WireError(DIALECT, body, content_type) if _CREDENTIAL.search(body.decode("utf-8", "replace")) is None else None
+    wire = WireError(DIALECT, body, content_type) if own and _CREDENTIAL.search(body.decode("utf-8", "replace")) is None else None
     return provider_error(
         status,
         _code(status, error["type"], message),

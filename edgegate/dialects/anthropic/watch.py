@@ -100,7 +100,9 @@ class Watch:
         elif name == "message_delta":
             self._noting.message_delta(document(event.data))
         elif name == "message_stop":
-            self._over = progress.finished
+            if not progress.finished:
+                raise Malformed("the provider ended its stream without a stop reason")
+            self._over = True
         elif name == "error":
             progress.error = event_error(parsed(event.data), event.data)
 
