@@ -152,6 +152,6 @@ class ClientConnection(RequestHandler):
     ) -> web.StreamResponse:
         """A request that could not be parsed, or a fault of ours that even the gate did not catch: JSON, then close."""
         body = self._listener.on_bad_request("" if status >= 500 else (message or str(exc or "")))
-        response = web.Response(status=status, body=body, content_type="application/json")
+        response = web.Response(status=status, body=body, content_type="application/json", headers={"Server": "edgegate"})
         response.force_close()
         return response

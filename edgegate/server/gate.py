@@ -206,6 +206,8 @@ class Gate:
         content = request._payload
         if content.is_eof():
             body = content.read_nowait()
+            if len(body) > limit:
+                raise _too_large(limit)
         else:
             _answer_expect(request)
             parts: list[bytes] = []

@@ -15,7 +15,6 @@ from pathlib import Path
 from typing import BinaryIO
 
 from aiohttp import web
-from prometheus_client import REGISTRY
 
 from edgegate.chain import Proceed, Recorder, Resource, Stage, compose
 from edgegate.config.model import Config, ServerOptions
@@ -91,6 +90,8 @@ class Gateway:
         self._resources = [stage for stage in stages if isinstance(stage, Resource)]
         for resource in self._resources:
             await resource.open()
+        self._shared = SharedMetrics(self.metrics, self._share, self._worker)
+        collector = WorkersCollector(self.metrics, self._shared.others)
         self._overload = Overload(config.server)
         self._overload.open()
         self.gate = Gate(lambda: self._state, self._background)
@@ -101,15 +102,12 @@ class Gateway:
             recorders=[stage.record for stage in stages if isinstance(stage, Recorder)] + [self.health.record],
             relays={name: options for name, options in config.providers.items() if options.relay},
             models=Models(catalog, int(time.time())),
-            local=LocalPaths(self.health, lambda: (self.gate.draining, self.gate.in_flight), time.monotonic()),
+            local=LocalPaths(self.health, collector, lambda: (self.gate.draining, self.gate.in_flight), time.monotonic()),
             metrics=self.metrics,
             log=self.log,
             deadlines=self.deadlines,
             overload=self._overload,
         )
-        self._shared = SharedMetrics(self.metrics, self._share, self._worker)
-        self._collector = WorkersCollector(self.metrics, self._shared.others)
-        REGISTRY.register(self._collector)
         if self._share is not None:
             task = loop.create_task(self._shared.run())
             self._background.add(task)
@@ -168,7 +166,6 @@ class Gateway:
         await asyncio.gather(*self._background, return_exceptions=True)
         self._overload.close()
         self._shared.write()
-        REGISTRY.unregister(self._collector)
         self.log.close()
 
 

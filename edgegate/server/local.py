@@ -9,8 +9,11 @@ from typing import TYPE_CHECKING, Any
 import orjson
 from aiohttp import web
 from prometheus_async.aio.web import server_stats
+from prometheus_client import REGISTRY
 
 if TYPE_CHECKING:
+    from prometheus_client.registry import Collector
+
     from edgegate.observe.health import Health
 
 Handler = Callable[[web.BaseRequest], Awaitable[web.StreamResponse]]
@@ -19,8 +22,9 @@ Handler = Callable[[web.BaseRequest], Awaitable[web.StreamResponse]]
 class LocalPaths:
     """See the module. `status` gives (draining, exchanges in flight)."""
 
-    def __init__(self, health: Health, status: Callable[[], tuple[bool, int]], started: float) -> None:
+    def __init__(self, health: Health, collector: Collector, status: Callable[[], tuple[bool, int]], started: float) -> None:
         self._health = health
+        self._collector = collector
         self._status = status
         self._started = started
         self._paths: dict[str, Handler] = {
@@ -45,8 +49,16 @@ class LocalPaths:
         return _json(*self._health.readiness(draining))
 
     async def _metrics(self, request: web.BaseRequest) -> web.StreamResponse:
-        return await server_stats(request)  # type: ignore[arg-type]  # it only reads headers
+        """prometheus-async serves the process-wide registry; ours is in it for this call only, which does not wait anywhere, so
+        that several gateways in one process do not mix."""
+        REGISTRY.register(self._collector)
+        try:
+            return await server_stats(request)  # type: ignore[arg-type]  # it only reads headers
+        finally:
+            REGISTRY.unregister(self._collector)
 
 
 def _json(status: int, body: dict[str, Any]) -> web.Response:
-    return web.Response(status=status, body=orjson.dumps(body), content_type="application/json", headers={"Cache-Control": "no-store"})
+    return web.Response(
+        status=status, body=orjson.dumps(body), content_type="application/json", headers={"Cache-Control": "no-store", "Server": "edgegate"}
+    )

@@ -26,7 +26,7 @@ from edgegate.config.model import Config, ProviderOptions
 from edgegate.observe.logfile import open_log
 from edgegate.observe.logs import configure
 from edgegate.server.gateway import Gateway
-from edgegate.server.listen import open_sockets, tls_context
+from edgegate.server.listen import BACKLOG, open_sockets, tls_context
 
 M_TRIM_THRESHOLD, M_MMAP_THRESHOLD = -1, -3
 """mallopt(3)"""
@@ -104,7 +104,8 @@ async def serve_until_stopped(config: Config, place: Place, banner: Callable[[Co
         await gateway.open()
     except (OSError, ValueError) as error:
         raise StartError(str(error)) from None
-    servers = [await _listen(loop, gateway, sock, tls) for sock in sockets]
+    handshake_s = float(config.server.head_timeout) if tls is not None else None
+    servers = [await _listen(loop, gateway, sock, tls, handshake_s) for sock in sockets]
     addresses = [_address(sock, tls is not None) for sock in sockets]
     log.info("serving", addresses=addresses, worker=place.name, pid=os.getpid(), simulated=bool(simulated))
     _tune_memory()
@@ -122,6 +123,9 @@ async def serve_until_stopped(config: Config, place: Place, banner: Callable[[Co
     await gateway.close()
     if simulator is not None:
         await simulator.stop()
+    for number in (signal.SIGTERM, signal.SIGINT):  # one more signal must not turn this orderly end into a death
+        loop.remove_signal_handler(number)
+        signal.signal(number, signal.SIG_IGN)
     log.info("stopped", worker=place.name)
     log_file.close()
     return 0
@@ -160,11 +164,13 @@ def with_simulator(config: Config, port: int) -> Config:
     return replace(config, providers=providers, models=models)
 
 
-async def _listen(loop: asyncio.AbstractEventLoop, gateway: Gateway, sock: socket.socket, tls: ssl.SSLContext | None) -> asyncio.Server:
+async def _listen(
+    loop: asyncio.AbstractEventLoop, gateway: Gateway, sock: socket.socket, tls: ssl.SSLContext | None, handshake_s: float | None
+) -> asyncio.Server:
     listener = gateway.listener()
     if sock.family == socket.AF_UNIX:
-        return await loop.create_unix_server(listener, sock=sock, ssl=tls)
-    return await loop.create_server(listener, sock=sock, ssl=tls, backlog=4096)
+        return await loop.create_unix_server(listener, sock=sock, ssl=tls, ssl_handshake_timeout=handshake_s)
+    return await loop.create_server(listener, sock=sock, ssl=tls, ssl_handshake_timeout=handshake_s, backlog=BACKLOG)
 
 
 def _address(sock: socket.socket, tls: bool) -> str:

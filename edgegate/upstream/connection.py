@@ -42,6 +42,7 @@ class Connection(asyncio.Protocol):
         "_keep",
         "_parser",
         "_pool",
+        "_surplus",
         "_until_close",
         "closed",
         "idle_since",
@@ -61,6 +62,7 @@ class Connection(asyncio.Protocol):
         self._headers: HeaderList = []
         self._informational = False
         self._keep = False
+        self._surplus = False
         self._until_close = False
         self.closed = False
         self.idle_since = 0.0
@@ -71,7 +73,7 @@ class Connection(asyncio.Protocol):
     def send(self, head: bytes, body: bytes, call: Call) -> None:
         """Writes a request; `call` gets the reply. More body may follow with `write` if the head announced it."""
         self._call = call
-        self._done = self._head_seen = self._until_close = False
+        self._done = self._head_seen = self._until_close = self._surplus = False
         self._head_bytes = 0
         # A parser per call: llhttp refuses a further message after "Connection: close", and a fresh one costs 0.5 us.
         self._parser = httptools.HttpResponseParser(self)
@@ -118,8 +120,10 @@ class Connection(asyncio.Protocol):
         try:
             self._parser.feed_data(data)
         except (httptools.HttpParserError, httptools.HttpParserUpgrade) as error:
-            self._break(_framing_error(error))
-            return
+            if not self._done or self._call is not call:
+                self._break(_framing_error(error))
+                return
+            self._surplus = True
         if self._call is not call:  # broken by a callback
             return
         if not self._head_seen and self._head_bytes > MAX_HEAD_BYTES:
@@ -150,12 +154,16 @@ class Connection(asyncio.Protocol):
     # -- httptools callbacks
 
     def on_message_begin(self) -> None:
+        if self._done:  # bytes behind the reply belong to nobody
+            self._surplus = True
         self._headers = []
 
     def on_header(self, name: bytes, value: bytes) -> None:
         self._headers.append((name.lower(), value))
 
     def on_headers_complete(self) -> None:
+        if self._surplus:
+            return
         status = self._parser.get_status_code()
         self._informational = 100 <= status < 200
         call = self._call
@@ -188,10 +196,12 @@ class Connection(asyncio.Protocol):
 
     def on_body(self, data: bytes) -> None:
         call = self._call
-        if call is not None:
+        if call is not None and not self._surplus:
             call.on_body(data)
 
     def on_message_complete(self) -> None:
+        if self._surplus:
+            return
         if self._informational:
             self._informational = False
         else:
@@ -202,7 +212,7 @@ class Connection(asyncio.Protocol):
     def _complete(self, call: Call) -> None:
         self._call = None
         call.let_go()  # from here on the connection may be another's
-        if self._keep and not call.head_only and not call.uploading and not self.transport.is_closing():
+        if self._keep and not self._surplus and not call.head_only and not call.uploading and not self.transport.is_closing():
             self.reused = True
             self._pool.release(self)
         else:

@@ -155,7 +155,7 @@ def kit(arguments: argparse.Namespace) -> int:
             targets.append(_target(name, start, _url(KIT_PORT)) + more)
         listed = work / "targets.toml"
         listed.write_text("\n".join(targets))
-        options = {
+        flags = {
             "--set": f"python={sys.executable}",
             "--bin": str(ROOT / "build" / "bench"),
             "--out": str(work / "rows.jsonl"),
@@ -166,7 +166,7 @@ def kit(arguments: argparse.Namespace) -> int:
             "--scenarios": arguments.scenarios,
             "--only": arguments.only,
         }
-        chosen = [word for option, value in options.items() if value for word in (option, value)]
+        chosen = [word for flag, value in flags.items() if value for word in (flag, value)]
         return subprocess.run([sys.executable, str(KIT / "compare"), str(listed), *chosen], cwd=ROOT, check=False).returncode
 
 

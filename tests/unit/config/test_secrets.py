@@ -20,7 +20,6 @@ providers:
   openai:
     api_key: {CANARY}
     headers: {{x-gateway-key: {CANARY}}}
-    proxy: http://user:{CANARY}@proxy:3128
   anthropic: {{api_key: "${{ANTHROPIC}}", base_url: "https://h/v1"}}
 keys:
   - {{name: app, key: {CANARY}}}
@@ -46,7 +45,6 @@ def test_the_shown_configuration_says_what_takes_effect_and_loads_again(config: 
     document = yaml.safe_load(text)
     assert document["providers"]["openai"]["api_key"] == "***"
     assert document["providers"]["openai"]["headers"] == {"x-gateway-key": "***"}
-    assert document["providers"]["openai"]["proxy"] == "http://***@proxy:3128"
     assert document["providers"]["groq"]["api_key"] == "***"
     assert document["chain"][1] == {
         "cache": {"ttl": "90s", "max_entries": 10000, "max_bytes": "64MiB", "max_entry": "1MiB", "max_temperature": 0.0}
@@ -73,7 +71,7 @@ def test_the_shown_configuration_says_what_takes_effect_and_loads_again(config: 
         "log: {level: '${CANARY}', prompts: '${CANARY}'}",
         "models: {default_provider: '${CANARY}${CANARY}', aliases: {a: '${CANARY}${CANARY}/x'}}",
         f"providers: {{openai: {{api_key: {CANARY}, base_url: 'https://u:{CANARY}@h'}}}}",
-        f"providers: {{openai: {{headers: {{a: [{CANARY}]}}, proxy: 'ftp://u:{CANARY}@h'}}}}",
+        f"providers: {{openai: {{headers: {{a: [{CANARY}]}}}}}}",
         'providers: {openai: {headers: {a: "${CANARY}\\n"}}}',
         "chain: ['${CANARY}${CANARY}']",
         f"keys:\n  - key: {CANARY}: x",
@@ -107,7 +105,7 @@ def test_harmless_values_are_quoted(text: str) -> None:
 @given(st.text(min_size=12, alphabet=st.characters(min_codepoint=48, max_codepoint=122)))
 def test_a_secret_shows_nothing_of_itself(value: str) -> None:
     secret = Secret(value)
-    options = (KeyOptions(key=secret), ProviderOptions(api_key=secret, headers={"a": value}, proxy=value))
+    options = (KeyOptions(key=secret), ProviderOptions(api_key=secret, headers={"a": value}))
     assert value not in repr(secret) + str(secret) + f"{secret}" + repr(options)
     assert bool(secret)
     assert secret == Secret(value)
