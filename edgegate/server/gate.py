@@ -16,34 +16,28 @@ from collections.abc import Callable
 from typing import TYPE_CHECKING, Any, cast
 
 import structlog
-from aiohttp import StreamReader, web
+from aiohttp import web
 
 from edgegate.chain import Proceed
 from edgegate.dialects.base import HeaderList, Operation
 from edgegate.errors import GatewayError, Source
 from edgegate.exchange import UNIX, Attempt, Exchange, Reply
-from edgegate.routing.catalog import MAX_REMEMBERED, Target
+from edgegate.server.body import BodyStream, read_body
 from edgegate.server.connection import ClientConnection
-from edgegate.server.heads import HeadWriter
+from edgegate.server.framing import check_framing
+from edgegate.server.heads import HeadWriter, OwnHeaders, as_events
 from edgegate.server.relay import Relay, end_taps
 from edgegate.server.surfaces import Surfaces, models_path, relayed
 from edgegate.taps import Outcome
-from edgegate.wire.headers import valid_host, valid_request_id
-from edgegate.wire.inflate import InflateError, Inflater
+from edgegate.wire.headers import valid_request_id
 
 if TYPE_CHECKING:
     from edgegate.server.gateway import State
 
 JSON = (b"content-type", b"application/json")
-EVENT_STREAM = [
-    (b"content-type", b"text/event-stream; charset=utf-8"),
-    (b"cache-control", b"no-cache, no-transform"),
-    (b"x-accel-buffering", b"no"),
-]
 CUT_S = 1.0
 """For exchanges that are being ended to write their last words."""
 
-MAX_LENGTH_DIGITS = 15
 NO_BODY = frozenset({"GET", "HEAD", "OPTIONS"})
 
 
@@ -78,7 +72,7 @@ class Gate:
         # unique, not secret: random per process, counted within it (3 us cheaper than random bytes per request)
         self._id_prefix = secrets.token_hex(8)
         self._ids = itertools.count(1)
-        self._lines: dict[str, HeaderList] = {}
+        self._own = OwnHeaders()
         self.relays: set[Relay] = set()
         self._running: set[asyncio.Task[None]] = set()
         self._cutting = False
@@ -163,18 +157,13 @@ class Gate:
         surface = self._surfaces.posts.get(ex.path)
         ex.client = surface.client if surface is not None else self._surfaces.guess(ex.path, ex.headers)
         self._admit(state)
-        _check_framing(request, ex)
-        hosts = request.headers.getall("Host", ())
-        valid = len(hosts) == 1 and valid_host(hosts[0].encode("utf-8", "surrogateescape"))
-        if not valid and (hosts or request.version >= (1, 1)):
-            ex.close = True
-            raise GatewayError(400, "invalid_host", "Expected exactly one valid Host header.", source=Source.CLIENT)
+        check_framing(request, ex)
         if surface is None:
             return await self._elsewhere(request, ex, state)
         if request.method != "POST":
             raise GatewayError(405, "method_not_allowed", f"{ex.path} takes POST, not {request.method}.", source=Source.CLIENT)
         ex.operation = surface.operation
-        ex.body = await self._read(request, state)
+        ex.body = await read_body(request, state.server.max_body, state.server.body_timeout)
         return await self._run(request, ex, state.chain)
 
     async def _elsewhere(self, request: web.BaseRequest, ex: Exchange, state: State) -> web.StreamResponse:
@@ -192,43 +181,10 @@ class Gate:
         if request.method not in NO_BODY or request.body_exists:
             length = request.content_length
             if length == 0 or not request.body_exists:
-                ex.upload = _Upload(request, 0)
+                ex.upload = BodyStream(request, 0)
             else:
-                ex.upload = _Upload(request, length)
+                ex.upload = BodyStream(request, length)
         return await self._run(request, ex, state.chain)
-
-    async def _read(self, request: web.BaseRequest, state: State) -> bytes:
-        """The whole body, within its limits of size and time."""
-        limit = state.server.max_body
-        length = request.content_length
-        if length is not None and length > limit:
-            raise _too_large(limit)
-        content = request._payload
-        if content.is_eof():
-            body = content.read_nowait()
-            if len(body) > limit:
-                raise _too_large(limit)
-        else:
-            _answer_expect(request)
-            parts: list[bytes] = []
-            size = 0
-            try:
-                async with asyncio.timeout(state.server.body_timeout):
-                    while piece := await content.readany():
-                        size += len(piece)
-                        if size > limit:
-                            raise _too_large(limit)
-                        parts.append(piece)
-            except TimeoutError:
-                message = f"The request body did not arrive within {state.server.body_timeout:g} s."
-                raise GatewayError(408, "body_timeout", message, source=Source.CLIENT) from None
-            except web.RequestPayloadError as error:
-                raise GatewayError(400, "bad_body", f"The request body is not valid HTTP: {error}", source=Source.CLIENT) from None
-            body = b"".join(parts)
-        encoding = request.headers.get("Content-Encoding")
-        if encoding and encoding.lower() != "identity":
-            body = _inflate(body, encoding, limit)
-        return body
 
     # -- the reply
 
@@ -253,7 +209,7 @@ class Gate:
             body = tap.feed(body) + tap.end(Outcome.OK)
         elif translated:
             body = ex.translator.whole(ex.request, body)
-        self._write(request, ex, reply.status, _as_events(reply.headers) if reply.stream else reply.headers, body)
+        self._write(request, ex, reply.status, as_events(reply.headers) if reply.stream else reply.headers, body)
         ex.outcome = Outcome.OK
         return self._response(request, ex)
 
@@ -263,9 +219,9 @@ class Gate:
         native = ex.operation is Operation.RELAY
         if reply.format not in ("", client.format):
             taps = [*taps, ex.translator.stream(ex.request, ex.id)]
-        headers = self._headers(ex, reply.headers)
+        headers = self._own.lines(ex, reply.headers)
         if not native:
-            headers = _as_events(headers)
+            headers = as_events(headers)
         connection, transport = _sockets(request)
         old = request.version < (1, 1)
         length = reply.length if native and reply.status != 204 else None  # a 204 has none (RFC 9110, 8.6)
@@ -320,41 +276,12 @@ class Gate:
         if transport is None or transport.is_closing():
             return
         close = not self._keeps(request, ex)
-        head = self._heads.head(status, self._headers(ex, headers), ex.created, b"content-length: %d\r\n" % len(body), close=close)
+        head = self._heads.head(status, self._own.lines(ex, headers), ex.created, b"content-length: %d\r\n" % len(body), close=close)
         if request.method == "HEAD":
             transport.write(head)
             return
         ex.bytes_out = len(body)
         transport.write(head + body)
-
-    def _headers(self, ex: Exchange, headers: HeaderList) -> HeaderList:
-        """The reply's headers and ours."""
-        target = ex.target
-        lines = [*headers, (b"x-request-id", ex.id.encode())]
-        if target is not None:
-            lines += self._target_lines(target)
-            lines.append((b"x-edgegate-attempts", b"%d" % len(ex.attempts)))
-            if len(ex.targets) > 1 and target is not ex.targets[0]:
-                lines.append((b"x-edgegate-fallback", b"true"))
-        if ex.cache:
-            lines.append((b"x-edgegate-cache", ex.cache.encode()))
-        if ex.dropped:
-            lines.append((b"x-edgegate-dropped", _header_value(",".join(ex.dropped))))
-        return lines
-
-    def _target_lines(self, target: Target) -> HeaderList:
-        """The headers that name a target; remembered, since there are few and every reply has them."""
-        lines = self._lines.get(target.label)
-        if lines is None:
-            lines = [(b"x-edgegate-provider", target.provider.name.encode())]
-            if target.model:
-                lines.append((b"x-edgegate-model", _header_value(target.model)))
-            if target.provider.simulated:
-                lines.append((b"x-edgegate-simulated", b"true"))
-            if len(self._lines) >= MAX_REMEMBERED:
-                self._lines.clear()
-            self._lines[target.label] = lines
-        return lines
 
     def _keeps(self, request: web.BaseRequest, ex: Exchange) -> bool:
         """Whether the connection may carry another request: not while draining, not with a body left unread."""
@@ -404,26 +331,6 @@ class Gate:
             task.add_done_callback(self._background.discard)
 
 
-class _Upload:
-    """A request body that goes to the provider as it comes."""
-
-    def __init__(self, request: web.BaseRequest, length: int | None) -> None:
-        self.length = length
-        self._request = request
-        self._content: StreamReader = request._payload
-        self._asked = False
-
-    async def read(self) -> bytes:
-        if not self._asked:
-            self._asked = True
-            if not self._content.is_eof():
-                _answer_expect(self._request)
-        try:
-            return await self._content.readany()
-        except web.RequestPayloadError as error:
-            raise GatewayError(400, "bad_body", f"The request body is not valid HTTP: {error}", source=Source.CLIENT) from None
-
-
 def _close_attempt(attempt: Attempt, ex: Exchange, now: float) -> None:
     attempt.outcome = ex.outcome
     attempt.ended = now
@@ -440,53 +347,11 @@ def _models(state: State, ex: Exchange, model: str) -> Proceed:
     return state.guarded(answer)
 
 
-def _check_framing(request: web.BaseRequest, ex: Exchange) -> None:
-    """What llhttp lets through although two servers might read it differently: any Transfer-Encoding but `chunked`, alone."""
-    length = request.headers.get("Content-Length")
-    if length is not None and len(length) > MAX_LENGTH_DIGITS:  # llhttp takes 2^64-1 for no length at all
-        ex.close = True
-        raise GatewayError(400, "bad_http", "The Content-Length is not a possible one.", source=Source.CLIENT)
-    codings = request.headers.getall("Transfer-Encoding", None)
-    if codings is not None and (len(codings) != 1 or codings[0].lower() != "chunked" or "Content-Length" in request.headers):
-        ex.close = True
-        raise GatewayError(
-            400, "bad_http", "Expected one Transfer-Encoding, chunked, and no Content-Length beside it.", source=Source.CLIENT
-        )
-
-
-def _answer_expect(request: web.BaseRequest) -> None:
-    """aiohttp's low-level server does not answer Expect; a client would wait for it before sending its body."""
-    if request.headers.get("Expect", "").lower() == "100-continue" and request.transport is not None:
-        request.transport.write(b"HTTP/1.1 100 Continue\r\n\r\n")
-
-
-def _inflate(body: bytes, encoding: str, limit: int) -> bytes:
-    try:
-        inflater = Inflater(encoding, max_bytes=limit)
-        return inflater.feed(body) + inflater.end()
-    except InflateError as error:
-        raise GatewayError(400, "bad_encoding", f"The request body cannot be decompressed: {error}", source=Source.CLIENT) from None
-
-
-def _as_events(headers: HeaderList) -> HeaderList:
-    """Headers of an event stream, whatever the provider's stream was."""
-    return [line for line in headers if line[0] != b"content-type"] + EVENT_STREAM
-
-
-def _too_large(limit: int) -> GatewayError:
-    return GatewayError(413, "request_too_large", f"The request body exceeds {limit} bytes.", source=Source.CLIENT)
-
-
 def _sockets(request: web.BaseRequest) -> tuple[ClientConnection, asyncio.Transport]:
     transport = request.transport
     if transport is None:
         raise asyncio.CancelledError  # the client left while the chain ran
     return cast(ClientConnection, request.protocol), transport
-
-
-def _header_value(text: str) -> bytes:
-    """Foreign text as a header value: visible ASCII only."""
-    return "".join(c if " " <= c <= "~" else "?" for c in text[:200]).encode()
 
 
 def _hint(path: str, state: State) -> str:
