@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from typing import Any
 
 
-class Source(enum.Enum):
+class Source(enum.StrEnum):
     """Whose fault it is; shown to the caller as `x-edgegate-error-source`."""
 
     CLIENT = "client"

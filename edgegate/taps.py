@@ -10,7 +10,7 @@ import enum
 from typing import Protocol
 
 
-class Outcome(enum.Enum):
+class Outcome(enum.StrEnum):
     """How an exchange, or one attempt of it, ended."""
 
     OK = "ok"

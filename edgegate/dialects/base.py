@@ -23,7 +23,7 @@ Chat = dict[str, Any]  # neutral form of a request; see chat.py for its shape
 HeaderList = list[tuple[bytes, bytes]]
 
 
-class Operation(enum.Enum):
+class Operation(enum.StrEnum):
     """What the client wants, independent of the dialect. Values are OpenTelemetry's `gen_ai.operation.name` where it has one."""
 
     CHAT = "chat"

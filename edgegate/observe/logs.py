@@ -65,7 +65,7 @@ class ExchangeLog:
             ex.created,
             ex.id.encode(),  # validated: letters, digits and . _ : - need no escaping
             ex.status,
-            outcome.value.encode() if outcome is not None else b"",
+            outcome.encode() if outcome is not None else b"",
             (ex.ended - ex.started) * 1e3,
             ex.bytes_out,
             len(attempts),
@@ -82,7 +82,7 @@ class ExchangeLog:
 
     def _asked(self, ex: Exchange) -> bytes:
         """The columns that say what was asked: few different ones, so they are remembered as JSON."""
-        columns = (ex.method, ex.path[:200], ex.operation.value, ex.client.dialect, ex.model[:200], ex.stream)
+        columns = (ex.method, ex.path[:200], ex.operation, ex.client.dialect, ex.model[:200], ex.stream)
         known = self._remembered.get(columns)
         if known is None:
             names = ("method", "path", "operation", "dialect", "requested_model", "stream")
@@ -99,7 +99,7 @@ class ExchangeLog:
         who = self._remembered.get(columns)
         if who is None:
             named: dict[str, Any] = {"provider": attempt.provider, "model": model, "attempt_status": attempt.status}
-            named["attempt_outcome"] = attempt.outcome.value if attempt.outcome is not None else None
+            named["attempt_outcome"] = attempt.outcome
             if attempt.error:
                 named["attempt_error"] = attempt.error
             if key is not None:
@@ -127,7 +127,7 @@ class ExchangeLog:
             line["cache"] = ex.cache
         if ex.error is not None:
             line["error"] = ex.error.code
-            line["error_source"] = ex.error.source.value
+            line["error_source"] = ex.error.source
         if ex.dropped:
             line["dropped"] = ex.dropped
         trace = ex.headers.get("traceparent")

@@ -143,19 +143,19 @@ class Metrics:
 
     def exchange(self, ex: Exchange) -> None:
         outcome = ex.outcome
-        self.requests.add((ex.operation.value, ex.client.dialect, str(ex.status), outcome.value if outcome is not None else ""))
+        self.requests.add((ex.operation, ex.client.dialect, str(ex.status), outcome or ""))
         if ex.cache:
             self.cache.add((ex.cache,))
         if ex.bytes_out:
             self.bytes_out.add((), ex.bytes_out)
         if ex.attempts:
-            self.overhead.observe((ex.operation.value,), ex.attempts[0].started - ex.started)
+            self.overhead.observe((ex.operation,), ex.attempts[0].started - ex.started)
 
     def attempt(self, ex: Exchange, attempt: Attempt) -> None:
         provider, model = attempt.provider, attempt.model[:MAX_LABEL]
         outcome = attempt.outcome
-        self.attempts.add((provider, model, outcome.value if outcome is not None else ""))
-        key = (ex.operation.value, provider, model)
+        self.attempts.add((provider, model, outcome or ""))
+        key = (ex.operation, provider, model)
         series = self._series.get(key)
         if series is None:
             if len(self._series) >= self._max_series:

@@ -209,9 +209,8 @@ class Gate:
             body = tap.feed(body) + tap.end(Outcome.OK)
         elif translated:
             body = ex.translator.whole(ex.request, body)
-        self._write(request, ex, reply.status, as_events(reply.headers) if reply.stream else reply.headers, body)
         ex.outcome = Outcome.OK
-        return self._response(request, ex)
+        return self._write(request, ex, reply.status, as_events(reply.headers) if reply.stream else reply.headers, body)
 
     async def _relay(self, request: web.BaseRequest, ex: Exchange, reply: Reply) -> web.StreamResponse:
         client = ex.client
@@ -261,36 +260,35 @@ class Gate:
         ex.status = error.status
         ex.outcome = Outcome.TIMEOUT if error.status in (408, 504) else Outcome.REJECTED if error.status < 500 else Outcome.FAILED
         body = ex.client.error(error, ex.id)
-        headers = [JSON, (b"x-edgegate-error-source", error.source.value.encode())]
+        headers = [JSON, (b"x-edgegate-error-source", error.source.encode())]
         if error.retry_after_s is not None:
             headers.append((b"retry-after", b"%d" % max(1, math.ceil(error.retry_after_s))))
         if error.status == 405:
             headers.append((b"allow", b"POST"))
         if error.status == 401:
             headers.append((b"www-authenticate", b"Bearer"))
-        self._write(request, ex, error.status, headers, body)
-        return self._response(request, ex)
+        return self._write(request, ex, error.status, headers, body)
 
-    def _write(self, request: web.BaseRequest, ex: Exchange, status: int, headers: HeaderList, body: bytes) -> None:
+    def _write(self, request: web.BaseRequest, ex: Exchange, status: int, headers: HeaderList, body: bytes) -> web.StreamResponse:
+        """Writes a whole reply, and says what is to become of the connection."""
         transport = request.transport
         if transport is None or transport.is_closing():
-            return
+            return self._closed
         close = not self._keeps(request, ex)
+        response = self._closed if close else self._kept
         head = self._heads.head(status, self._own.lines(ex, headers), ex.created, b"content-length: %d\r\n" % len(body), close=close)
         if request.method == "HEAD":
             transport.write(head)
-            return
+            return response
         ex.bytes_out = len(body)
         transport.write(head + body)
+        return response
 
     def _keeps(self, request: web.BaseRequest, ex: Exchange) -> bool:
         """Whether the connection may carry another request: not while draining, not with a body left unread."""
         if ex.close or self.draining or not request.keep_alive or request.version < (1, 1):
             return False
         return request._payload.is_eof() and request._payload.exception() is None
-
-    def _response(self, request: web.BaseRequest, ex: Exchange) -> web.StreamResponse:
-        return self._kept if self._keeps(request, ex) else self._closed
 
     # -- the end
 

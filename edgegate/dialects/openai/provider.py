@@ -15,7 +15,7 @@ from edgegate.dialects.openai.embeddings import encoded
 from edgegate.dialects.openai.errors import from_reply
 from edgegate.dialects.openai.follow import choices_asked
 from edgegate.dialects.openai.quirks import OPENAI, Quirks
-from edgegate.dialects.openai.reply import neutral_reply, read, read_embeddings
+from edgegate.dialects.openai.reply import glance, neutral_reply, read_embeddings
 from edgegate.dialects.openai.request import chat_body
 from edgegate.dialects.openai.stream import ToChat
 from edgegate.dialects.openai.watch import PassThrough
@@ -54,7 +54,7 @@ class OpenAIProvider:
         return PassThrough(progress, choices_asked(ask.chat), ask.include_usage)
 
     def glance(self, format: str, body: bytes, progress: Progress) -> None:
-        (read_embeddings if format == "openai.embeddings" else read)(body, progress)
+        (read_embeddings if format == "openai.embeddings" else glance)(body, progress)
 
     def error(self, status: int, headers: Mapping[str, str], body: bytes) -> GatewayError:
         return from_reply(status, headers, body)

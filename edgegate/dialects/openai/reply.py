@@ -16,6 +16,9 @@ from edgegate.dialects.openai.errors import bad_reply, from_event, hidden_error
 from edgegate.dialects.openai.follow import BROKEN, broken, choices_of, index_of, reason_of, usage_in
 from edgegate.dialects.openai.neutral import neutral_call, neutral_parts, neutral_usage
 
+PLAIN_REASONS = frozenset(("stop", "length", "tool_calls", "content_filter"))
+"""Finish reasons that mean the same to everyone."""
+
 
 def parsed(body: bytes) -> Json:
     """A reply's JSON object; raises what is wrong with it."""
@@ -40,6 +43,25 @@ def parsed(body: bytes) -> Json:
     if type(value) is not dict:
         raise bad_reply("The provider answered with JSON that is no object.")
     return value
+
+
+def glance(body: bytes, progress: Progress) -> None:
+    """Fills `progress` from a chat or text completion. The usual reply, one choice that says how it ended and an usage, is read
+    straight; `read` judges everything else, and both fill the same."""
+    try:
+        value = orjson.loads(body)
+        (choice,) = value["choices"]
+        reason, model, usage = choice["finish_reason"], value["model"], value["usage"]
+        usual = type(choice["message"]) is dict and type(reason) is type(model) is str and reason not in BROKEN and "error" not in value
+    except (KeyError, ValueError, TypeError):
+        usual = False  # another shape, or not JSON
+    if usual and reason in PLAIN_REASONS and read_usage(usage, progress.usage):
+        progress.finish_reason = reason
+        progress.model = model
+        progress.events = 1
+        progress.started = progress.finished = True
+    else:
+        read(body, progress)
 
 
 def read(body: bytes, progress: Progress) -> Json:
