@@ -528,7 +528,7 @@ def test_lines_are_not_endless(page: Path) -> None:
 def test_the_place_for_the_figures_is_marked() -> None:
     before, mark, after = text(DOCS / "benchmarks.md").partition("<!-- figures -->")
     assert mark
-    assert "| scenario | CPU" in after
+    assert "| scenario | edgegate |" in after
     assert "## Figures" in before
 
 
