@@ -400,3 +400,15 @@ def test_without_any_key_the_built_in_simulator_answers(start_gateway: StartGate
             raw = client.chat.completions.with_raw_response.create(model=model, messages=user("Hello"))
             assert (raw.parse().choices[0].message.content or "").startswith("[simulated]")
             assert raw.headers["x-edgegate-simulated"] == "true"
+
+
+def test_without_a_key_the_simulator_answers_and_costs_nothing(start_gateway: StartGateway) -> None:
+    gateway = start_gateway({})
+    client = openai.OpenAI(base_url=f"{gateway.url}/v1", api_key="none", max_retries=0)
+    for model in ("gpt-4o-mini", "claude-haiku-4-5", "gemini-2.5-flash", "llama3.2"):
+        reply = client.chat.completions.with_raw_response.create(model=model, messages=[{"role": "user", "content": "hi"}])
+        assert reply.headers["x-edgegate-simulated"] == "true"
+        assert (reply.parse().choices[0].message.content or "").startswith("[simulated]")
+    assert gateway.stop() == 0
+    costs = [line["cost_usd"] for line in gateway.logs() if line.get("event") == "request" and line.get("attempts")]
+    assert costs == ["0.000000000"] * 4
