@@ -1,6 +1,6 @@
 """Static keys: kept as SHA-256 digests only, looked up by digest and compared in constant time.
 
-A digest suffices because keys are long and random; a key shorter than `MIN_KEY_LENGTH` is refused where it is configured.
+A plain digest suffices because keys are meant to be long and random; nothing here judges how long they are.
 """
 
 from __future__ import annotations
@@ -9,8 +9,6 @@ import hashlib
 import hmac
 from collections.abc import Iterable
 from dataclasses import dataclass
-
-MIN_KEY_LENGTH = 8
 
 
 @dataclass(frozen=True, slots=True)

@@ -117,18 +117,19 @@ class Gateway:
         return await self.gate(request)
 
     def listener(self) -> Listener:
-        """A protocol factory for `loop.create_server`."""
-        server = self._config.server
-        self._listener = Listener(
-            self.gate,
-            deadlines=self.deadlines,
-            head_timeout_s=server.head_timeout,
-            write_timeout_s=server.write_timeout,
-            on_bad_request=self._bad_request,
-            keepalive_timeout=server.keepalive,
-            max_line_size=server.max_header,
-            max_field_size=server.max_header,
-        )
+        """The protocol factory for `loop.create_server`, one for all sockets: it knows every client's connection."""
+        if self._listener is None:
+            server = self._config.server
+            self._listener = Listener(
+                self.gate,
+                deadlines=self.deadlines,
+                head_timeout_s=server.head_timeout,
+                write_timeout_s=server.write_timeout,
+                on_bad_request=self._bad_request,
+                keepalive_timeout=server.keepalive,
+                max_line_size=server.max_header,
+                max_field_size=server.max_header,
+            )
         return self._listener
 
     def _bad_request(self, reason: str) -> bytes:

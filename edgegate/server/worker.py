@@ -37,8 +37,6 @@ CANNOT_START = 3
 LAST_WORDS_S = 1.0
 """For what was written last to reach the clients' sockets before connections are closed."""
 
-SIMULATED = ("openai", "anthropic", "gemini", "ollama")
-
 
 @dataclass(frozen=True, slots=True)
 class Place:

@@ -91,9 +91,8 @@ class Translate:
 
     def _read(self, ex: Exchange, side: ProviderSide, ask: Ask, reply: Reply, body: bytes, *, native: bool) -> None:
         if ex.stream:  # a stream was asked for and something whole came: an error hidden in a 200, most likely
-            reader = side.glance if native else None
-            if reader is not None:
-                reader(ex.client.format, body, ex.progress)
+            if native:
+                side.glance(ex.client.format, body, ex.progress)
             else:
                 side.whole(ask, body, ex.progress)
             raise provider_error(502, "bad_reply", "the provider answered a stream request without a stream")

@@ -351,3 +351,20 @@ async def test_a_client_that_leaves_a_plain_call_ends_it_at_the_provider(tmp_pat
         (line,) = gateway.lines()
         assert (line["outcome"], line["attempt_outcome"]) == ("client_gone", "client_gone")
         assert gateway.gateway.gate.in_flight == 0
+
+
+async def test_the_end_closes_the_clients_of_every_socket(tmp_path: Path) -> None:
+    """`:8080` opens one socket for IPv4 and one for IPv6; the clients of both must see the end."""
+    async with live({"providers": providers("http://127.0.0.1:9")}, tmp_path) as first:
+        other = await asyncio.get_running_loop().create_server(first.gateway.listener(), "127.0.0.1", 0)
+        ports = [first.port, other.sockets[0].getsockname()[1]]
+        clients = [await asyncio.open_connection("127.0.0.1", port) for port in ports]
+        for reader, writer in clients:
+            writer.write(b"GET /health HTTP/1.1\r\nHost: h\r\n\r\n")
+            assert (await reader.readline()).startswith(b"HTTP/1.1 200")
+        other.close()
+        await first.gateway.close_clients(0.1)
+        for reader, writer in clients:
+            async with asyncio.timeout(2):
+                assert (await reader.read()).endswith(b"}")  # the rest of the answer, then the end
+            writer.close()
