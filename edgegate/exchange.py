@@ -180,5 +180,5 @@ class Exchange:
     def chat(self) -> Chat:
         """The request in neutral form, made when first asked for. Raises the client side's 400."""
         if self._chat is None:
-            self._chat = self.translator.chat(self.request)
+            self._chat = self.translator.neutral(self.request)
         return self._chat

@@ -13,7 +13,7 @@ from __future__ import annotations
 import enum
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from typing import Any, Protocol
+from typing import Any, Protocol, runtime_checkable
 
 from edgegate.errors import GatewayError
 from edgegate.taps import Tap
@@ -29,6 +29,8 @@ class Operation(enum.StrEnum):
     CHAT = "chat"
     COMPLETION = "text_completion"
     EMBEDDINGS = "embeddings"
+    COUNT_TOKENS = "count_tokens"
+    RERANK = "rerank"
     MODELS = "models"
     RELAY = "relay"  # any other path of a provider, passed through
 
@@ -79,6 +81,8 @@ class Ask:
     created: Unix seconds, for replies that need a time stamp and whose provider gives none.
     stream: whether the client asked for a stream.
     include_usage: whether the client of a stream asked to see the usage chunk.
+    approximate: whether what the provider has no field for may be written another way (a JSON schema as a forced tool, an
+        effort as a budget). Where not, such a field is left out and named as dropped.
     """
 
     chat: Chat
@@ -87,6 +91,7 @@ class Ask:
     id: str
     created: int
     include_usage: bool = False
+    approximate: bool = True
 
 
 @dataclass(slots=True)
@@ -96,12 +101,14 @@ class WireRequest:
     path: origin-form below the provider's base path, query included, already percent-encoded, e.g.
         `/v1beta/models/gemini-2.5-flash:streamGenerateContent?alt=sse`.
     dropped: names of the request's fields that this provider cannot carry.
+    mapped: names of the fields that were written another way, near to what was meant.
     """
 
     path: str
     body: bytes
     headers: HeaderList = field(default_factory=list)
     dropped: list[str] = field(default_factory=list)
+    mapped: list[str] = field(default_factory=list)
     method: str = "POST"
 
 
@@ -109,11 +116,12 @@ class ProviderSide(Protocol):
     """How to speak to one kind of provider."""
 
     name: str
-    """Dialect name: `openai`, `anthropic`, `gemini`, `mistral`, `ollama`."""
+    """Dialect name: `openai`, `anthropic`, `gemini`, ...: one list of request headers that go on belongs to it."""
 
     native: Mapping[str, str]
     """Client formats this provider takes and answers byte for byte -> path of the endpoint, e.g.
-    {"anthropic.messages": "/v1/messages"}. For these nothing is translated: `watch` and `glance` read along instead."""
+    {"anthropic.messages": "/v1/messages"}. For these nothing is translated: `watch` and `glance` read along instead. A path
+    may hold `{model}`, for which the target's model is put in, percent-encoded."""
 
     def authorize(self, key: str) -> HeaderList:
         """Header lines that carry the credential, and any that every request needs (such as anthropic-version)."""
@@ -157,16 +165,52 @@ class ProviderSide(Protocol):
         ...
 
 
+@runtime_checkable
+class TokenCounter(Protocol):
+    """A provider side that can have tokens counted by the provider. Without it the gateway estimates."""
+
+    def count(self, ask: Ask) -> WireRequest:
+        """The request that counts the input tokens of a chat."""
+        ...
+
+    def counted(self, ask: Ask, body: bytes) -> int:
+        """Its plain 200 reply -> input tokens. Raises as `whole` does."""
+        ...
+
+
+@runtime_checkable
+class Reranker(Protocol):
+    """A provider side that orders documents by relevance. The neutral form of rerank is Cohere v2's: request `{model, query,
+    documents: [str], top_n?}`, reply `{id?, results: [{index, relevance_score}], meta?}`."""
+
+    def rerank(self, request: Json, model: str) -> WireRequest: ...
+
+    def reranked(self, request: Json, model: str, body: bytes, progress: Progress) -> bytes:
+        """A plain 200 reply -> Cohere v2's. Raises as `whole` does."""
+        ...
+
+
 class ClientFormat(Protocol):
-    """What every format that apps speak to us has, translated or not."""
+    """What every format that apps speak to us has, translated or not. To be inherited from: what has a body is the usual case."""
 
     format: str
-    """Name of the format: `openai.chat`, `openai.completions`, `openai.embeddings`, `anthropic.messages`."""
+    """Name of the format: `openai.chat`, `openai.embeddings`, `anthropic.messages`, `gemini.generate`, `gemini.stream`, ..."""
 
     dialect: str
-    """Name of the dialect that errors are written in: `openai`, `anthropic`."""
+    """Name of the dialect that errors are written in: `openai`, `anthropic`, `gemini`, `ollama`, `cohere`."""
 
     operation: Operation
+
+    stream_type: bytes = b"text/event-stream; charset=utf-8"
+    """Content type of its streams."""
+
+    def streams(self, request: Json) -> bool:
+        """Whether a checked request asks for a stream."""
+        return request.get("stream") is True
+
+    def frames(self) -> Tap | None:
+        """A tap for native streams whose frames differ from what providers are asked for, or None: they go as they come."""
+        return None
 
     def check(self, request: Json) -> None:
         """Validates what edgegate relies on (structure, not taste: a value the provider may refuse is left to it). Raises a 400
@@ -183,16 +227,18 @@ class ClientFormat(Protocol):
 
 
 class ClientSide(ClientFormat, Protocol):
-    """A format that is translated to and from the chat."""
+    """A format that is translated to and from the neutral form of its operation: the chat (also for counting tokens), OpenAI's
+    embeddings, Cohere's rerank."""
 
-    def chat(self, request: Json) -> Chat:
-        """A checked request in neutral form. May share parts with `request`; neither is changed afterwards."""
+    def neutral(self, request: Json) -> Json:
+        """A checked request in neutral form. May share parts with `request`; neither is changed afterwards. Its `model` may be
+        missing where the format has it in the path. Raises a 400 naming the field for what has no neutral form."""
         ...
 
     def whole(self, request: Json, reply: bytes) -> bytes:
-        """Chat completion JSON -> a plain reply of this format."""
+        """A plain reply in neutral form -> one of this format. The neutral reply to counting is `{"input_tokens": n}`."""
         ...
 
     def stream(self, request: Json, id: str) -> Tap:
-        """Tap: chat SSE bytes -> this format's stream."""
-        ...
+        """Tap: chat SSE bytes -> this format's stream. Operations without streams leave it out."""
+        raise GatewayError(500, "internal_error", f"{self.format} has no streams")

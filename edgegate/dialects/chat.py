@@ -9,10 +9,18 @@ Extensions, all optional, all named as other software already names them:
   block follows, whole, when its signature has arrived.
 - `cache_control` on content parts, messages and tools: Anthropic's prompt caching marks.
 - `tool_calls[].extra_content.google.thought_signature`: Gemini's signature of a call (the name Google's own OpenAI
-  endpoint uses); the same on a message: the signature of its text. A thinking block whose signature begins with `gemini:`
-  carries one of these for clients that keep nothing else; Anthropic would refuse it.
+  endpoint uses); the same on a message: the signature of its text.
+- `message.reasoning_details` / `delta.reasoning_details`: OpenRouter's list for reasoning that must be sent back. Reasoning
+  items of OpenAI's Responses are `{type: reasoning.encrypted, id, data, format: openai-responses-v1, index}` and
+  `{type: reasoning.summary, id, summary, format, index}`; `index` is the place among the output items of the reply.
+- A client that has one opaque place only keeps the state of other vendors as a seal in it (see `sealed.py`).
 - `message.images` / `delta.images`: generated pictures, `{index, type: image_url, image_url: {url: "data:..."}}`.
-- `message.annotations`: citations.
+- `message.annotations`: citations. `{type: url_citation, url_citation: {url, title, start_index, end_index}}`; those of
+  documents keep their vendor's own type.
+- Content parts beside `text`, `image_url` and `input_audio`: `{type: file, file: {file_data: data URL | file_id | file_url,
+  filename?}}` (`file_url` is the Responses API's name), `{type: video_url, video_url: {url}}` (vLLM's, OpenRouter's).
+- `tools[]` of another type than `function` are tools that a vendor runs, in that vendor's own words. `server_tool` says what
+  they are for, so that a provider with the same kind of tool can offer its own; so does `web_search_options`.
 - `tool_calls[].extra_content.anthropic.caller`: who called a tool, where it was not the model itself.
 - `is_error: true` on tool messages; `choices[].stop_reason`: the stop sequence that matched (vLLM's name for it).
 - Content parts, tools and request fields of Anthropic's own that the chat has no word for stay in place under their own
@@ -168,6 +176,23 @@ def arguments_of(call: Json, param: str) -> Json:
     if not isinstance(value, dict):
         raise bad_request("expected a JSON object, written as a string", f"{param}.function.arguments")
     return value
+
+
+def server_tool(tool: Json) -> str:
+    """What a tool that the vendor runs is for: `web_search`, `web_fetch` or `code_execution`, by any vendor's name for it; ""
+    for others. OpenAI: web_search, web_search_preview, code_interpreter. Anthropic: web_search_20250305, web_fetch_20250910,
+    code_execution_20250825. Gemini: an object with google_search, url_context or code_execution as its key."""
+    kind = tool.get("type")
+    names = (kind,) if isinstance(kind, str) and kind != "function" else tuple(tool)
+    for name in names:
+        low = name.lower().replace("_", "")
+        if low.startswith(("websearch", "googlesearch")):
+            return "web_search"
+        if low.startswith(("webfetch", "urlcontext")):
+            return "web_fetch"
+        if low.startswith(("codeexecution", "codeinterpreter")):
+            return "code_execution"
+    return ""
 
 
 def data_url(url: str) -> tuple[str, str] | None:

@@ -20,7 +20,7 @@ def there_and_back(request: dict[str, Any]) -> tuple[dict[str, Any], list[str]]:
     client = MessagesClient()
     client.check(request)
     before = copy.deepcopy(request)
-    chat = client.chat(request)
+    chat = client.neutral(request)
     assert request == before, "a request is not changed"
     ask = Ask(chat, request["model"], bool(request.get("stream")), "chatcmpl-1", 1)
     wire = AnthropicProvider().request(ask)
@@ -94,7 +94,7 @@ def test_a_recorded_request_survives_the_chat(recording: Recording) -> None:
 
 @every
 def test_what_other_providers_read_of_a_recorded_request_is_a_chat(recording: Recording) -> None:
-    chat = MessagesClient().chat(recording.request)
+    chat = MessagesClient().neutral(recording.request)
     answered: set[str] = set()
     called: list[str] = []
     for message in chat["messages"]:

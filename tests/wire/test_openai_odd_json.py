@@ -40,7 +40,7 @@ def test_any_completions_request_is_refused_by_name_or_becomes_a_chat(request: d
     client = CompletionsClient()
     try:
         client.check({**request, "prompt": prompt})
-        chat = client.chat({**request, "prompt": prompt})
+        chat = client.neutral({**request, "prompt": prompt})
     except GatewayError as error:
         assert (error.status, bool(error.param)) == (400, True)  # noqa: PT017
     else:

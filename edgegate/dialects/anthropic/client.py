@@ -8,12 +8,12 @@ from edgegate.dialects.anthropic.asking import chat_of
 from edgegate.dialects.anthropic.check import check_messages
 from edgegate.dialects.anthropic.encode import Encode
 from edgegate.dialects.anthropic.words import DIALECT, FORMAT
-from edgegate.dialects.base import Chat, Json, Operation
+from edgegate.dialects.base import Chat, ClientSide, Json, Operation
 from edgegate.errors import GatewayError
 from edgegate.taps import Tap
 
 
-class MessagesClient:
+class MessagesClient(ClientSide):
     """See `ClientSide`."""
 
     format = FORMAT
@@ -23,7 +23,7 @@ class MessagesClient:
     def check(self, request: Json) -> None:
         check_messages(request)
 
-    def chat(self, request: Json) -> Chat:
+    def neutral(self, request: Json) -> Chat:
         return chat_of(request)
 
     def whole(self, request: Json, reply: bytes) -> bytes:

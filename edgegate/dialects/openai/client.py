@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-from edgegate.dialects.base import Chat, Json, Operation
+from edgegate.dialects.base import Chat, ClientSide, Json, Operation
 from edgegate.dialects.openai.check import check_chat
 from edgegate.dialects.openai.errors import DIALECT, render, render_event
 from edgegate.errors import GatewayError
 from edgegate.taps import Outcome, Tap
 
 
-class ChatClient:
+class ChatClient(ClientSide):
     """How apps speak `POST /v1/chat/completions`."""
 
     format = "openai.chat"
@@ -19,7 +19,7 @@ class ChatClient:
     def check(self, request: Json) -> None:
         check_chat(request)
 
-    def chat(self, request: Json) -> Chat:
+    def neutral(self, request: Json) -> Chat:
         return request
 
     def whole(self, request: Json, reply: bytes) -> bytes:

@@ -13,7 +13,7 @@ from typing import Any
 
 import orjson
 
-from edgegate.dialects.base import Chat, Json, Operation
+from edgegate.dialects.base import Chat, ClientSide, Json, Operation
 from edgegate.dialects.chat import DONE, text_of
 from edgegate.dialects.openai import fields
 from edgegate.dialects.openai.errors import DIALECT, render, render_event
@@ -26,7 +26,7 @@ from edgegate.wire.sse import Event, EventReader
 _NOT_IN_A_CHAT = ("prompt", "suffix", "echo", "best_of", "logprobs")
 
 
-class CompletionsClient:
+class CompletionsClient(ClientSide):
     """How apps speak `POST /v1/completions`."""
 
     format = "openai.completions"
@@ -42,7 +42,7 @@ class CompletionsClient:
             raise missing("prompt")
         fields.each(request, _CHECKS)
 
-    def chat(self, request: Json) -> Chat:
+    def neutral(self, request: Json) -> Chat:
         chat = {name: value for name, value in request.items() if value is not None and name not in _NOT_IN_A_CHAT}
         chat["messages"] = [{"role": "user", "content": _prompt(request)}]
         if request.get("suffix"):

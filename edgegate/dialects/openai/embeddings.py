@@ -14,14 +14,14 @@ from typing import Any
 
 import orjson
 
-from edgegate.dialects.base import Json, Operation
+from edgegate.dialects.base import ClientSide, Json, Operation
 from edgegate.dialects.openai import fields
 from edgegate.dialects.openai.errors import DIALECT, bad_reply, render, render_event
 from edgegate.dialects.openai.fields import Check, missing, unknown_value
 from edgegate.errors import GatewayError
 
 
-class EmbeddingsClient:
+class EmbeddingsClient(ClientSide):
     """How apps ask for embeddings. There is nothing to translate on this side: requests go to `ProviderSide.embed` and
     replies come from `ProviderSide.embedded` in this very format."""
 
@@ -37,6 +37,12 @@ class EmbeddingsClient:
         if request.get("input") is None:
             raise missing("input")
         fields.each(request, _CHECKS)
+
+    def neutral(self, request: Json) -> Json:
+        return request
+
+    def whole(self, request: Json, reply: bytes) -> bytes:
+        return reply
 
     def error(self, error: GatewayError, request_id: str) -> bytes:
         return render(error)

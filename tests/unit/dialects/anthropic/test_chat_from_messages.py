@@ -12,7 +12,7 @@ from tests.unit.dialects.anthropic.shapes import CLIENT, PNG, TOOL, messages
 def chat(**more: Any) -> dict[str, Any]:
     request = messages(**more)
     CLIENT.check(request)
-    return CLIENT.chat(request)
+    return CLIENT.neutral(request)
 
 
 def turns(*given: tuple[str, Any]) -> list[dict[str, Any]]:

@@ -118,7 +118,7 @@ def test_a_bad_request_is_a_400_that_names_the_field(change: dict[str, Any], par
 @pytest.mark.parametrize("change", GOOD)
 def test_what_the_provider_may_judge_passes(change: dict[str, Any]) -> None:
     CLIENT.check(messages(**change))
-    CLIENT.chat(messages(**change))
+    CLIENT.neutral(messages(**change))
 
 
 def test_an_endless_nest_of_results_is_refused_and_not_followed() -> None:

@@ -174,7 +174,7 @@ def test_what_a_provider_may_accept_passes(changes: dict[str, Any]) -> None:
 
 def test_the_neutral_form_of_a_chat_is_the_request_itself() -> None:
     asked = request()
-    assert ChatClient().chat(asked) is asked
+    assert ChatClient().neutral(asked) is asked
     assert ChatClient().whole(asked, b"{}") == b"{}"
     tap = ChatClient().stream(asked, "id")
     data = b"data: [DONE]\n\n"

@@ -24,7 +24,7 @@ def request(**fields: Any) -> dict[str, Any]:
 
 @pytest.mark.parametrize("prompt", ["Once upon", ["Once upon"]])
 def test_a_prompt_becomes_one_user_message(prompt: Any) -> None:
-    chat = CLIENT.chat(request(prompt=prompt, max_tokens=5, temperature=0, stop=["x"], n=2, user="u", seed=None, echo=False, best_of=2))
+    chat = CLIENT.neutral(request(prompt=prompt, max_tokens=5, temperature=0, stop=["x"], n=2, user="u", seed=None, echo=False, best_of=2))
     assert chat == {
         "model": "m",
         "messages": [{"role": "user", "content": "Once upon"}],
@@ -37,7 +37,7 @@ def test_a_prompt_becomes_one_user_message(prompt: Any) -> None:
 
 
 def test_logprobs_as_a_number_become_top_logprobs() -> None:
-    chat = CLIENT.chat(request(logprobs=3))
+    chat = CLIENT.neutral(request(logprobs=3))
     assert (chat["logprobs"], chat["top_logprobs"]) == (True, 3)
 
 
@@ -56,7 +56,7 @@ def test_logprobs_as_a_number_become_top_logprobs() -> None:
 def test_what_a_chat_cannot_do_is_a_400_that_names_it_but_passes_the_check(fields: dict[str, Any], param: str) -> None:
     CLIENT.check(request(**fields))
     with pytest.raises(GatewayError) as caught:
-        CLIENT.chat(request(**fields))
+        CLIENT.neutral(request(**fields))
     assert (caught.value.status, caught.value.param) == (400, param)
 
 
