@@ -8,9 +8,9 @@ from __future__ import annotations
 
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Protocol, cast
+from typing import TYPE_CHECKING, Protocol
 
-from edgegate.dialects.base import Chat, ClientFormat, ClientSide, HeaderList, Json, Operation, Progress, Usage, WireRequest
+from edgegate.dialects.base import ClientSide, HeaderList, Json, Operation, Progress, Usage, WireRequest
 from edgegate.errors import GatewayError
 from edgegate.taps import Outcome, Tap
 from edgegate.wire.document import parse_object
@@ -57,7 +57,7 @@ class Body(Protocol):
 @dataclass(slots=True)
 class Reply:
     """What goes back. `format` says in which format the bytes are, as far as the taps already added have brought them: the
-    client's own, or `openai.chat` (the chat), which the gate translates for its client."""
+    client's own, or the neutral form of the operation, which the gate translates for its client."""
 
     status: int
     headers: HeaderList
@@ -121,15 +121,16 @@ class Exchange:
     raw_headers: tuple[tuple[bytes, bytes], ...]
     remote: str  # IP address, UNIX, or empty where it is not known
     operation: Operation
-    client: ClientFormat
+    client: ClientSide
     started: float  # monotonic seconds
     created: int  # Unix seconds
     body: bytes = b""
     upload: Upload | None = None
-    model: str = ""  # as the client named it
+    model: str = ""  # as the client named it, in the body or in the path
     stream: bool = False
     close: bool = False  # whether the client's connection must not carry another request
-    relay_provider: str = ""
+    relay_provider: str = ""  # of a relayed path; empty where the model decides
+    relay_family: str = ""  # whose API a path is, where nothing names the provider
     relay_path: str = ""
     # auth
     query_key: str = ""  # a key that stood in the query; taken out of it
@@ -143,6 +144,8 @@ class Exchange:
     target: Target | None = None
     # translate, once per attempt
     wire: WireRequest | None = None
+    dropped: list[str] = field(default_factory=list)  # fields that the target cannot carry
+    mapped: list[str] = field(default_factory=list)  # fields that were written another way for it
     decoder: Tap | None = None
     progress: Progress = field(default_factory=Progress)
     # forward
@@ -156,9 +159,8 @@ class Exchange:
     bytes_out: int = 0
     on_end: list[Callable[[Exchange], None]] = field(default_factory=list)
     later: list[Callable[[], Awaitable[None]]] = field(default_factory=list)
-    dropped: list[str] = field(default_factory=list)
     _request: Json | None = None
-    _chat: Chat | None = None
+    _neutral: Json | None = None
 
     @property
     def request(self) -> Json:
@@ -168,17 +170,12 @@ class Exchange:
             request = parse_object(self.body)
             self.client.check(request)
             self._request = request
-            self.model = request.get("model") or ""
-            self.stream = request.get("stream") is True and self.operation in STREAMED
+            self.model = self.model or request.get("model") or ""
+            self.stream = self.operation in STREAMED and self.client.streams(request)
         return self._request
 
-    @property
-    def translator(self) -> ClientSide:
-        """The client's side where its format is translated. Embeddings are not: the neutral form is what their clients speak."""
-        return cast("ClientSide", self.client)
-
-    def chat(self) -> Chat:
-        """The request in neutral form, made when first asked for. Raises the client side's 400."""
-        if self._chat is None:
-            self._chat = self.translator.neutral(self.request)
-        return self._chat
+    def neutral(self) -> Json:
+        """The request in the neutral form of its operation, made when first asked for. Raises the client side's 400."""
+        if self._neutral is None:
+            self._neutral = self.client.neutral(self.request)
+        return self._neutral

@@ -13,7 +13,8 @@ from dataclasses import dataclass
 
 @dataclass(frozen=True, slots=True)
 class Key:
-    """A caller. `models` and `providers` limit what it may use; empty means all. A model ending in `*` matches any rest."""
+    """A caller. `models` and `providers` limit what it may use; empty means all. A model ending in `*` matches any rest.
+    `strict`: its requests are refused rather than sent with something left out."""
 
     name: str
     digest: bytes
@@ -21,6 +22,7 @@ class Key:
     user: str = ""
     models: tuple[str, ...] = ()
     providers: tuple[str, ...] = ()
+    strict: bool = False
 
     def allows_model(self, model: str) -> bool:
         if not self.models:

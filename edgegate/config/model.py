@@ -97,18 +97,41 @@ class TimeoutOptions:
 class ProviderOptions:
     dialect: str = option(
         "",
-        "Wire format: openai, anthropic, gemini, mistral, ollama, or a name of the compat table such as groq. "
-        "The provider's own name, if left out.",
+        "Wire format: openai, openai-responses, azure, anthropic, gemini, vertex, bedrock, mistral, cohere, ollama, or a name of the "
+        "compat table such as groq. The provider's own name, if left out.",
     )
     base_url: str = option("", "Address, e.g. `https://api.openai.com/v1`. The vendor's public one, if left out.")
     api_key: Secret = option(lambda: Secret(""), "Credential sent to the provider.")
     models: tuple[str, ...] = option((), "Models it serves, listed by /v1/models and routed here by name.")
+    deployments: dict[str, str] = option(
+        dict,
+        "What the provider itself calls a model, by the name apps use: an Azure deployment, a Bedrock inference profile. These names "
+        "are listed and routed here too.",
+    )
     prefixes: tuple[str, ...] = option((), "Model name prefixes routed here, e.g. `gpt-`. The vendor's usual ones, if left out.")
     headers: dict[str, str] = option(dict, "Further request headers.", secret=True)
     timeouts: TimeoutOptions | None = option(None, "Overrides the forward stage's time limits for this provider.")
     max_connections: int = option(1000, "Connections at once per worker.", least=1)
     ca_file: str = option("", "PEM file of certificate authorities to trust instead of the system's.")
     relay: bool = option(True, "Whether `/<provider>/*` passes other paths of this provider through.")
+    loss: str = option(
+        "map",
+        "Fields that the provider has no counterpart for. map: written another way where there is one near to it, else left out and "
+        "named. drop: left out and named. reject: 400 naming them.",
+        choices=("map", "drop", "reject"),
+    )
+    token_file: str = option("", "File that holds the bearer token, read again when it changes: Vertex, Entra ID.")
+    token_command: tuple[str, ...] = option(
+        (), "Command that prints the bearer token, e.g. `[gcloud, auth, print-access-token]`; run again every `token_lifetime`."
+    )
+    token_lifetime: Duration = option(Duration(1800), "How long a token of `token_command` is used.", least=1)
+    api_version: str = option(
+        "", "Azure: the dated `api-version` of the deployment URLs. Left out or `preview`: the newer `/openai/v1/` URLs."
+    )
+    region: str = option("", "Bedrock: the AWS region. Left out: AWS_REGION, or the profile's.")
+    profile: str = option("", "Bedrock: the profile in ~/.aws. Left out: AWS_PROFILE.")
+    project: str = option("", "Vertex: the Google Cloud project. Left out: GOOGLE_CLOUD_PROJECT.")
+    location: str = option("", "Vertex: the location. Left out: GOOGLE_CLOUD_LOCATION, or `global`.")
 
 
 @dataclass(frozen=True, slots=True)
@@ -133,6 +156,7 @@ class KeyOptions:
     user: str = option("", "User it belongs to.")
     models: tuple[str, ...] = option((), "Models it may use (`*` at the end matches any rest); all, if left out.")
     providers: tuple[str, ...] = option((), "Providers it may use; all, if left out.")
+    strict: bool = option(False, "Like the translate stage's `strict`, for this key.")
 
 
 @dataclass(frozen=True, slots=True)
@@ -190,6 +214,9 @@ class FailoverOptions:
 @dataclass(frozen=True, slots=True)
 class TranslateOptions:
     default_max_tokens: int = option(4096, "Sent to providers that require a limit when the client set none.", least=1)
+    strict: bool = option(
+        False, "Answer 400 naming the fields that the provider cannot carry, instead of leaving them out. Also `x-edgegate-strict: true`."
+    )
 
 
 @dataclass(frozen=True, slots=True)

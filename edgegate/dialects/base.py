@@ -208,6 +208,10 @@ class ClientFormat(Protocol):
         """Whether a checked request asks for a stream."""
         return request.get("stream") is True
 
+    def temperature(self, request: Json) -> Any:
+        """The sampling temperature of a checked request, None if it sets none: only certain answers are worth caching."""
+        return request.get("temperature")
+
     def frames(self) -> Tap | None:
         """A tap for native streams whose frames differ from what providers are asked for, or None: they go as they come."""
         return None

@@ -130,6 +130,8 @@ class ExchangeLog:
             line["error_source"] = ex.error.source
         if ex.dropped:
             line["dropped"] = ex.dropped
+        if ex.mapped:
+            line["mapped"] = ex.mapped
         trace = ex.headers.get("traceparent")
         if trace is not None and (parsed := parse_traceparent(trace)) is not None:
             line["trace_id"] = parsed[0]

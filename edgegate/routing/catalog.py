@@ -24,7 +24,12 @@ MAX_REMEMBERED = 4096
 
 @dataclass(frozen=True, slots=True)
 class Provider:
-    """A dialect at an address. Its connections are the forward stage's business."""
+    """A dialect at an address. Its connections are the forward stage's business.
+
+    deployments: what the provider itself calls a model, by the name that clients and this catalogue use.
+    relay: whether paths that are not translated are passed through to it.
+    loss: what becomes of fields it cannot carry: `map`, `drop` or `reject` (see `ProviderOptions`).
+    """
 
     name: str
     side: ProviderSide
@@ -32,18 +37,24 @@ class Provider:
     models: tuple[str, ...] = ()
     prefixes: tuple[str, ...] = ()
     simulated: bool = False
+    deployments: Mapping[str, str] = field(default_factory=dict)
+    loss: str = "map"
+    relay: bool = True
 
 
 @dataclass(frozen=True, slots=True)
 class Target:
-    """Provider + upstream model. `label` is how logs and headers name it: `provider/model`."""
+    """Provider + upstream model. `label` is how logs and headers name it: `provider/model`. `sent` is the model's name on the
+    wire, where the provider has one of its own for it (a deployment, an inference profile)."""
 
     provider: Provider
     model: str
     label: str = field(default="")
+    sent: str = field(default="")
 
     def __post_init__(self) -> None:
         object.__setattr__(self, "label", f"{self.provider.name}/{self.model}")
+        object.__setattr__(self, "sent", self.provider.deployments.get(self.model, self.model))
 
 
 class Catalog:
@@ -63,7 +74,7 @@ class Catalog:
         self._declared: dict[str, Provider] = {}
         self._prefixes: list[tuple[str, Provider]] = []
         for provider in providers:  # the order of the configuration is the order of preference
-            for model in provider.models:
+            for model in (*provider.models, *provider.deployments):
                 self._declared.setdefault(model, provider)
             self._prefixes += [(prefix, provider) for prefix in provider.prefixes]
         self._prefixes.sort(key=lambda pair: -len(pair[0]))  # stable: the longest first, then the order of preference

@@ -27,6 +27,8 @@ from edgegate.stages.forward import Forward
 from edgegate.stages.meter import Meter
 from edgegate.stages.route import Route
 from edgegate.stages.translate import Translate
+from edgegate.upstream.bearer import CommandToken, FileToken
+from edgegate.upstream.credential import Credential
 from edgegate.upstream.deadlines import Deadlines
 
 Sides = Mapping[str, tuple[ProviderSide, ProviderOptions]]
@@ -66,7 +68,17 @@ def _side(dialect: str, translate: TranslateOptions) -> ProviderSide:
 def build_catalog(config: Config, sides: Sides, simulated: frozenset[str]) -> Catalog:
     """The models of all providers."""
     providers = [
-        Provider(name, side, options.base_url, options.models, options.prefixes, name in simulated)
+        Provider(
+            name,
+            side,
+            options.base_url,
+            options.models,
+            options.prefixes,
+            name in simulated,
+            options.deployments,
+            options.loss,
+            options.relay,
+        )
         for name, (side, options) in sides.items()
     ]
     models = config.models
@@ -76,7 +88,7 @@ def build_catalog(config: Config, sides: Sides, simulated: frozenset[str]) -> Ca
 def _only_candidate(providers: Sequence[Provider]) -> str:
     """Where unknown names go without being told: to the only provider, or to the only one that declares neither models nor
     prefixes, as Ollama or Groq beside OpenAI. Anything less clear is for the operator to decide."""
-    unmarked = [provider.name for provider in providers if not provider.models and not provider.prefixes]
+    unmarked = [p.name for p in providers if not p.models and not p.prefixes and not p.deployments]
     if len(providers) == 1:
         return providers[0].name
     return unmarked[0] if len(unmarked) == 1 else ""
@@ -87,8 +99,19 @@ def build_keys(options: Sequence[KeyOptions]) -> KeyRing:
     keys = []
     for number, option in enumerate(options, 1):
         hashed = bytes.fromhex(option.hash.removeprefix("sha256:")) if option.hash else digest(option.key.reveal())
-        keys.append(Key(option.name or f"key-{number}", hashed, option.tenant, option.user, option.models, option.providers))
+        keys.append(Key(option.name or f"key-{number}", hashed, option.tenant, option.user, option.models, option.providers, option.strict))
     return KeyRing(keys)
+
+
+def build_credentials(sides: Sides, clock: Callable[[], float]) -> dict[str, Credential]:
+    """The credentials of the providers for which a fixed header line is not enough."""
+    found: dict[str, Credential] = {}
+    for name, (_, options) in sides.items():
+        if options.token_file:
+            found[name] = FileToken(options.token_file, clock)
+        elif options.token_command:
+            found[name] = CommandToken(options.token_command, options.token_lifetime, clock)
+    return found
 
 
 def build_stages(
@@ -113,9 +136,9 @@ def build_stages(
             case "failover":
                 return Failover(options)
             case "translate":
-                return Translate()
+                return Translate(options)
             case "forward":
-                return Forward(options, sides, deadlines, server.body_timeout)
+                return Forward(options, sides, build_credentials(sides, clock), deadlines, server.body_timeout, server.max_body)
             case "meter":
                 return Meter(Prices.load(config.prices), metrics)
         raise ValueError(f"unknown stage {name!r}")

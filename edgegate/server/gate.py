@@ -22,12 +22,13 @@ from edgegate.chain import Proceed
 from edgegate.dialects.base import HeaderList, Operation
 from edgegate.errors import GatewayError, Source
 from edgegate.exchange import UNIX, Attempt, Exchange, Reply
+from edgegate.routing.passing import Named, model_of, passed
 from edgegate.server.body import BodyStream, read_body
 from edgegate.server.connection import ClientConnection
 from edgegate.server.framing import check_framing
-from edgegate.server.heads import HeadWriter, OwnHeaders, as_events
+from edgegate.server.heads import HeadWriter, OwnHeaders, as_stream
 from edgegate.server.relay import Relay, end_taps
-from edgegate.server.surfaces import Surfaces, models_path, relayed
+from edgegate.server.surfaces import Listing, Surfaces, relayed
 from edgegate.taps import Outcome
 from edgegate.wire.headers import valid_request_id
 
@@ -154,7 +155,7 @@ class Gate:
         )
 
     async def _serve(self, request: web.BaseRequest, ex: Exchange, state: State) -> web.StreamResponse:
-        surface = self._surfaces.posts.get(ex.path)
+        surface = self._surfaces.posts.get(ex.path) or self._surfaces.find(ex.path, ex.query)
         ex.client = surface.client if surface is not None else self._surfaces.guess(ex.path, ex.headers)
         self._admit(state)
         check_framing(request, ex)
@@ -162,23 +163,31 @@ class Gate:
             return await self._elsewhere(request, ex, state)
         if request.method != "POST":
             raise GatewayError(405, "method_not_allowed", f"{ex.path} takes POST, not {request.method}.", source=Source.CLIENT)
-        ex.operation = surface.operation
+        ex.operation = surface.client.operation
+        ex.model = surface.model
         ex.body = await read_body(request, state.server.max_body, state.server.body_timeout)
         return await self._run(request, ex, state.chain)
 
     async def _elsewhere(self, request: web.BaseRequest, ex: Exchange, state: State) -> web.StreamResponse:
-        """Paths that are no surface: the list of models, and what is relayed byte by byte."""
-        model = models_path(ex.path)
-        if model is not None and request.method in ("GET", "HEAD"):
-            ex.operation = Operation.MODELS
-            return await self._run(request, ex, _models(state, ex, model))
+        """Paths that are no surface: the list of models, and what goes on byte by byte."""
+        listing = self._surfaces.listing(ex.path, ex.headers)
+        if listing is not None and request.method in ("GET", "HEAD"):
+            ex.operation, ex.client = Operation.MODELS, listing.client
+            return await self._run(request, ex, _models(state, ex, listing))
         found = relayed(ex.path, state.relays)
-        if found is None:
+        through = passed(ex.path, ex.headers) if found is None else None
+        if found is not None:
+            ex.relay_provider, ex.relay_path = found
+        elif through is not None:
+            ex.relay_family, ex.relay_path, ex.model = through.family, ex.path, through.model
+        else:
             raise GatewayError(404, "unknown_path", _hint(ex.path, state), source=Source.CLIENT)
-        ex.relay_provider, ex.relay_path = found
         if request.method in ("CONNECT", "TRACE"):  # TRACE would send back the headers, ours included
             raise GatewayError(405, "method_not_allowed", f"{request.method} is not supported.", source=Source.CLIENT)
-        if request.method not in NO_BODY or request.body_exists:
+        if through is not None and through.named is Named.BODY and request.method == "POST":
+            ex.body = await read_body(request, state.server.max_body, state.server.body_timeout)
+            ex.model = model_of(ex.body, ex.headers.get("Content-Type", ""))
+        elif request.method not in NO_BODY or request.body_exists:
             length = request.content_length
             if length == 0 or not request.body_exists:
                 ex.upload = BodyStream(request, 0)
@@ -200,30 +209,35 @@ class Gate:
         client = ex.client
         taps = reply.taps
         translated = reply.format not in ("", client.format)
+        if reply.stream and not translated and (frames := client.frames()) is not None:
+            taps = [*taps, frames]
         if taps:
             for tap in taps:
                 body = tap.feed(body)
             body += end_taps(taps, Outcome.OK)
         if translated and reply.stream:
-            tap = ex.translator.stream(ex.request, ex.id)
+            tap = client.stream(ex.request, ex.id)
             body = tap.feed(body) + tap.end(Outcome.OK)
         elif translated:
-            body = ex.translator.whole(ex.request, body)
+            body = client.whole(ex.request, body)
         ex.outcome = Outcome.OK
-        return self._write(request, ex, reply.status, as_events(reply.headers) if reply.stream else reply.headers, body)
+        headers = as_stream(reply.headers, client.stream_type) if reply.stream else reply.headers
+        return self._write(request, ex, reply.status, headers, body)
 
     async def _relay(self, request: web.BaseRequest, ex: Exchange, reply: Reply) -> web.StreamResponse:
         client = ex.client
         taps = reply.taps
-        native = ex.operation is Operation.RELAY
+        raw = ex.operation is Operation.RELAY
         if reply.format not in ("", client.format):
-            taps = [*taps, ex.translator.stream(ex.request, ex.id)]
+            taps = [*taps, client.stream(ex.request, ex.id)]
+        elif not raw and (frames := client.frames()) is not None:
+            taps = [*taps, frames]
         headers = self._own.lines(ex, reply.headers)
-        if not native:
-            headers = as_events(headers)
+        if not raw:
+            headers = as_stream(headers, client.stream_type)
         connection, transport = _sockets(request)
         old = request.version < (1, 1)
-        length = reply.length if native and reply.status != 204 else None  # a 204 has none (RFC 9110, 8.6)
+        length = reply.length if raw and reply.status != 204 else None  # a 204 has none (RFC 9110, 8.6)
         bodiless = request.method == "HEAD" or reply.status in (204, 304)
         chunked = length is None and not old and not bodiless
         framing = b"transfer-encoding: chunked\r\n" if chunked else b"" if length is None else b"content-length: %d\r\n" % length
@@ -238,7 +252,7 @@ class Gate:
             head,
             chunked=chunked,
             head_only=bodiless,
-            error_event=None if native else lambda error: client.error_event(error, ex.id),
+            error_event=None if raw else lambda error: client.error_event(error, ex.id),
             task=request.task,
             done=asyncio.get_running_loop().create_future(),
         )
@@ -336,11 +350,11 @@ def _close_attempt(attempt: Attempt, ex: Exchange, now: float) -> None:
         attempt.error = ex.error.code
 
 
-def _models(state: State, ex: Exchange, model: str) -> Proceed:
+def _models(state: State, ex: Exchange, listing: Listing) -> Proceed:
     """The chain for model lists: whoever may call may see them, so its auth stage stands before the answer."""
 
     async def answer(ex: Exchange) -> Reply:
-        return Reply(200, [JSON], state.models.render(model, ex.client.dialect, ex.key, ex.query), "")
+        return Reply(200, [JSON], state.models.render(listing.model, ex.client.dialect, ex.key, ex.query), "")
 
     return state.guarded(answer)
 

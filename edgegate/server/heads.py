@@ -10,11 +10,8 @@ from edgegate.dialects.base import HeaderList
 from edgegate.exchange import Exchange
 from edgegate.routing.catalog import MAX_REMEMBERED, Target
 
-EVENT_STREAM = [
-    (b"content-type", b"text/event-stream; charset=utf-8"),
-    (b"cache-control", b"no-cache, no-transform"),
-    (b"x-accel-buffering", b"no"),
-]
+UNBUFFERED = [(b"cache-control", b"no-cache, no-transform"), (b"x-accel-buffering", b"no")]
+"""For whatever stands between us and the client: a stream is neither kept, changed nor gathered."""
 
 
 class HeadWriter:
@@ -55,6 +52,8 @@ class OwnHeaders:
             lines.append((b"x-edgegate-cache", ex.cache.encode()))
         if ex.dropped:
             lines.append((b"x-edgegate-dropped", _header_value(",".join(ex.dropped))))
+        if ex.mapped:
+            lines.append((b"x-edgegate-mapped", _header_value(",".join(ex.mapped))))
         return lines
 
     def _target_lines(self, target: Target) -> HeaderList:
@@ -72,9 +71,9 @@ class OwnHeaders:
         return lines
 
 
-def as_events(headers: HeaderList) -> HeaderList:
-    """Headers of an event stream, whatever the provider's stream was."""
-    return [line for line in headers if line[0] != b"content-type"] + EVENT_STREAM
+def as_stream(headers: HeaderList, content_type: bytes) -> HeaderList:
+    """Headers of a stream of this type, whatever the provider's stream was."""
+    return [*[line for line in headers if line[0] != b"content-type"], (b"content-type", content_type), *UNBUFFERED]
 
 
 def _header_value(text: str) -> bytes:

@@ -1,7 +1,7 @@
 """cache: answers a request that was answered before, byte for byte, from bounded memory.
 
-Cached are chat, completions and embeddings whose temperature is at most `max_temperature` (an absent temperature counts as 1;
-embeddings have none), plain and streamed, each for itself. Only whole answers are kept. `x-cache: false` in the body and
+Cached are chat and completions whose temperature is at most `max_temperature` (an absent temperature counts as 1), embeddings
+and rerank, plain and streamed, each for itself. Only whole answers are kept. `x-cache: false` in the body and
 `Cache-Control: no-store` or `no-cache` as a header leave the cache out. Hits carry `x-edgegate-cache: hit` and cost nothing.
 """
 
@@ -16,7 +16,10 @@ from edgegate.dialects.base import Operation
 from edgegate.exchange import Exchange, Reply
 from edgegate.taps import Outcome
 
-CACHED = frozenset({Operation.CHAT, Operation.COMPLETION, Operation.EMBEDDINGS})
+CACHED = frozenset({Operation.CHAT, Operation.COMPLETION, Operation.EMBEDDINGS, Operation.RERANK})
+EXACT = frozenset({Operation.EMBEDDINGS, Operation.RERANK})
+"""Operations whose answer does not depend on chance."""
+
 VARIES = ("anthropic-version", "anthropic-beta", "openai-beta")
 KEPT_HEADERS = frozenset({b"content-type"})
 
@@ -33,7 +36,7 @@ class Cache:
         if not self._may_cache(ex):
             ex.cache = "skip"
             return await proceed(ex)
-        key = cache_key(_scope(ex), ex.client.format, ex.body, ex.request)
+        key = cache_key(_scope(ex), f"{ex.client.format}\n{ex.model}", ex.body, ex.request)
         entry = self._kept.get(key, self._clock())
         if entry is not None:
             ex.cache = "hit"
@@ -64,9 +67,11 @@ class Cache:
         control = ex.headers.get("Cache-Control")
         if control and any(word in control.lower() for word in ("no-store", "no-cache")):
             return False
-        if ex.operation is Operation.EMBEDDINGS:
+        if ex.operation in EXACT:
             return True
-        temperature = request.get("temperature", 1)
+        temperature = ex.client.temperature(request)
+        if temperature is None:
+            temperature = 1
         return isinstance(temperature, (int, float)) and temperature <= self._options.max_temperature
 
 

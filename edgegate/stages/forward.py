@@ -13,10 +13,11 @@ from collections.abc import Mapping
 from edgegate.chain import Proceed
 from edgegate.config.model import ForwardOptions, ProviderOptions, TimeoutOptions
 from edgegate.dialects.base import Operation, ProviderSide
-from edgegate.errors import GatewayError, provider_error
-from edgegate.exchange import Attempt, Exchange, Reply
+from edgegate.errors import GatewayError, Source, provider_error
+from edgegate.exchange import Attempt, Exchange, Reply, Upload
 from edgegate.upstream.call import STRUCK, Answer, Call, Kind, Limits
 from edgegate.upstream.connection import Connection
+from edgegate.upstream.credential import Credential
 from edgegate.upstream.deadlines import Deadlines
 from edgegate.upstream.origin import Origin, Upstream
 from edgegate.wire.headers import client_headers, relay_request_headers, relay_response_headers
@@ -37,13 +38,17 @@ class Forward:
         self,
         options: ForwardOptions,
         providers: Mapping[str, tuple[ProviderSide, ProviderOptions]],
+        credentials: Mapping[str, Credential],
         deadlines: Deadlines,
         body_timeout_s: float,
+        max_body: int,
     ) -> None:
         self._options = options
         self._providers = providers
+        self._credentials = credentials
         self._deadlines = deadlines
         self._body_timeout_s = body_timeout_s
+        self._max_body = max_body  # of a relayed body that has to be signed
         self._upstreams: dict[str, Upstream] = {}
         self._limits: dict[str, Limits] = {}
         self._secrets: dict[str, bytes] = {}
@@ -97,7 +102,13 @@ class Forward:
         kind = Kind.STREAM if ex.stream else Kind.WHOLE
         secret = self._secrets[attempt.provider]
         call = Call(self._loop, self._deadlines, limits, kind, ex.progress, ex.decoder, secret=secret)
-        head = upstream.head(wire.method.encode(), upstream.path(wire.path), wire.headers, len(wire.body))
+        path = upstream.path(wire.path)
+        headers = wire.headers
+        credential = self._credentials.get(attempt.provider)
+        if credential is not None:
+            await credential.refresh()
+            headers = headers + credential.lines(wire.method, upstream.origin.authority, path.decode("latin-1"), headers, wire.body)
+        head = upstream.head(wire.method.encode(), path, headers, len(wire.body))
         answer = await upstream.fetch(call, head, wire.body, limits.connect_s)
         attempt.status = answer.status
         attempt.first = call.first
@@ -114,15 +125,22 @@ class Forward:
         origin = upstream.origin
         path = f"{_relayed_path(origin.base, ex.relay_path)}{'?' if ex.query else ''}{ex.query}".encode("utf-8", "surrogateescape")
         headers = relay_request_headers(ex.raw_headers)
-        call = Call(self._loop, self._deadlines, limits, Kind.RAW, ex.progress, head_only=ex.method == "HEAD")
         upload = ex.upload
+        body = ex.wire.body if ex.wire is not None else None
+        credential = self._credentials.get(attempt.provider)
+        if credential is not None:
+            if upload is not None and credential.signs_body:
+                body, upload = await self._gathered(upload), None
+            await credential.refresh()
+            headers += credential.lines(ex.method, origin.authority, path.decode("latin-1"), headers, body or b"")
+        call = Call(self._loop, self._deadlines, limits, Kind.RAW, ex.progress, head_only=ex.method == "HEAD")
         if upload is None:
-            head = upstream.head(ex.method.encode(), path, headers, -1)
-            answer = await upstream.fetch(call, head, b"", limits.connect_s)
+            head = upstream.head(ex.method.encode(), path, headers, -1 if body is None else len(body))
+            answer = await upstream.fetch(call, head, body or b"", limits.connect_s)
         else:
             head = upstream.head(ex.method.encode(), path, headers, upload.length)
             connection = await upstream.open_upload(call, head, limits.connect_s)
-            task = self._loop.create_task(self._pump(ex, call, connection))
+            task = self._loop.create_task(self._pump(upload, call, connection))
             self._uploads.add(task)
             task.add_done_callback(self._uploads.discard)
             ex.on_end.append(lambda _: _cancel(task))
@@ -140,11 +158,28 @@ class Forward:
             reply.length = None
         return reply
 
-    async def _pump(self, ex: Exchange, call: Call, connection: Connection) -> None:
+    async def _gathered(self, upload: Upload) -> bytes:
+        """A streamed request body as a whole: a signature is over all of it."""
+        parts: list[bytes] = []
+        size = 0
+        try:
+            while True:
+                async with asyncio.timeout(self._body_timeout_s):
+                    piece = await upload.read()
+                if not piece:
+                    return b"".join(parts)
+                size += len(piece)
+                if size > self._max_body:
+                    raise GatewayError(
+                        413, "request_too_large", f"The request body exceeds {self._max_body} bytes.", source=Source.CLIENT
+                    )
+                parts.append(piece)
+        except TimeoutError:
+            message = f"The request body stalled for {self._body_timeout_s:g} s."
+            raise GatewayError(408, "body_timeout", message, source=Source.CLIENT) from None
+
+    async def _pump(self, upload: Upload, call: Call, connection: Connection) -> None:
         """Streams the request body. Ends the call if the client stalls or sends less than it announced."""
-        upload = ex.upload
-        if upload is None:
-            return
         chunked = upload.length is None
         try:
             while True:

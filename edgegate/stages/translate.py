@@ -1,55 +1,91 @@
-"""translate: from the chat to the target's wire format and back, or nothing at all.
+"""translate: from the neutral form to the target's wire format and back, or nothing at all.
 
 When the provider takes the client's own format, the request's bytes go out as they came but for declared edits: the model's
 name, and the flag that asks a stream for its usage. A tap reads along. Otherwise the provider's side translates: the reply
-that leaves this stage is in the chat's format, and the gate brings it into the client's.
+that leaves this stage is in the neutral form of its operation, and the gate brings it into the client's. What a target cannot
+carry is named in `ex.dropped`; where nothing may be lost that is a 400 instead.
 """
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping
+from urllib.parse import quote
 
 import orjson
 
 from edgegate.chain import Proceed
-from edgegate.dialects.base import Ask, Json, Operation, Progress, ProviderSide, WireRequest
-from edgegate.errors import GatewayError, provider_error
+from edgegate.config.model import TranslateOptions
+from edgegate.dialects.base import Ask, Json, Operation, Progress, ProviderSide, Reranker, TokenCounter, WireRequest
+from edgegate.dialects.sealed import SEAL
+from edgegate.errors import GatewayError, Source, bad_request, provider_error
 from edgegate.exchange import Exchange, Reply
 from edgegate.routing.catalog import Target
+from edgegate.routing.passing import renamed
+from edgegate.tokens.count import Estimator
 from edgegate.wire.document import check_depth
 from edgegate.wire.headers import upstream_headers
 from edgegate.wire.splice import splice
 
 CHAT_FORMAT = "openai.chat"
+NEUTRAL: Mapping[Operation, str] = {
+    Operation.EMBEDDINGS: "openai.embeddings",
+    Operation.RERANK: "cohere.rerank",
+    Operation.COUNT_TOKENS: "input_tokens",
+}
+"""The neutral form of operations whose form is not the chat."""
+
 OPENAI_STREAMS = frozenset({"openai.chat", "openai.completions"})
 GATEWAY_FIELDS = frozenset({"x-routing-strategy", "x-prefer-provider", "x-cache", "x-budget-key"})
 """Request fields that are meant for the gateway and never go on."""
 
+SEALED = SEAL.encode()
+UNSIGNED = re.compile(rb'"signature"\s*:\s*""')
+"""A thinking block that no Claude signed."""
+
+JSON = (b"content-type", b"application/json")
+ESTIMATED = (b"x-edgegate-estimated", b"true")
+
 
 class Translate:
-    """Writes `ex.wire`, `ex.decoder` and `ex.progress` for each attempt, and brings plain replies into the chat's format."""
+    """Writes `ex.wire`, `ex.decoder` and `ex.progress` for each attempt, and brings plain replies into the neutral form."""
+
+    def __init__(self, options: TranslateOptions) -> None:
+        self._strict = options.strict
+        self._estimator = Estimator()
 
     async def __call__(self, ex: Exchange, proceed: Proceed) -> Reply:
         target = ex.target
         if target is None:
             raise GatewayError(500, "no_route", "the chain has no route stage before translate")
         progress = ex.progress = Progress()
-        ex.dropped = []
+        ex.dropped, ex.mapped = [], []
         if ex.operation is Operation.RELAY:
             ex.wire = ex.decoder = None
+            if ex.body:
+                content_type = ex.headers.get("Content-Type", "")
+                body = ex.body if target.sent == ex.model or not ex.model else renamed(ex.body, content_type, target.sent)
+                ex.wire = WireRequest(ex.relay_path, body)
             return await proceed(ex)
         side = target.provider.side
         format = ex.client.format
         path = side.native.get(format)
+        if path is not None and _is_foreign(ex, format):
+            path = None
         ask = self._ask(ex, target, native=path is not None)
-        ex.wire = self._native(ex, path, ask, format) if path is not None else self._foreign(ex, side, ask)
+        if path is not None:
+            ex.wire = self._native(ex, path, ask, format)
+        elif ex.operation is Operation.COUNT_TOKENS and not isinstance(side, TokenCounter):
+            return Reply(200, [JSON, ESTIMATED], b'{"input_tokens":%d}' % await self._estimator.tokens(ask.chat), NEUTRAL[ex.operation])
+        else:
+            ex.wire = self._foreign(ex, side, ask, target)
         ex.wire.headers += upstream_headers(ex.raw_headers, side.name)
         if ex.stream:
             ex.decoder = side.watch(format, ask, progress) if path is not None else side.stream(ask, progress)
         else:
             ex.decoder = None
         reply = await proceed(ex)
-        reply.format = format if path is not None or ex.operation is Operation.EMBEDDINGS else CHAT_FORMAT
+        reply.format = format if path is not None else NEUTRAL.get(ex.operation, CHAT_FORMAT)
         if isinstance(reply.body, bytes):
             try:
                 self._read(ex, side, ask, reply, reply.body, native=path is not None)
@@ -66,15 +102,18 @@ class Translate:
         include_usage = wants_usage if ex.client.format in OPENAI_STREAMS else True
         if not native:
             check_depth(request)
-        chat: Json = request if native or ex.operation is Operation.EMBEDDINGS else ex.chat()
-        if not native and not GATEWAY_FIELDS.isdisjoint(chat):
-            chat = {name: value for name, value in chat.items() if name not in GATEWAY_FIELDS}
-        return Ask(chat, target.model, ex.stream, f"chatcmpl-{ex.id}", ex.created, include_usage)
+        neutral: Json = request if native else ex.neutral()
+        if not native and not GATEWAY_FIELDS.isdisjoint(neutral):
+            neutral = {name: value for name, value in neutral.items() if name not in GATEWAY_FIELDS}
+        approximate = target.provider.loss != "drop"
+        return Ask(neutral, target.sent, ex.stream, f"chatcmpl-{ex.id}", ex.created, include_usage, approximate)
 
     def _native(self, ex: Exchange, path: str, ask: Ask, format: str) -> WireRequest:
         request = ex.request
         edits: dict[str, bytes | None] = {}
-        if ask.model != ex.model:
+        if "{model}" in path:
+            path = path.replace("{model}", quote(ask.model, safe="~"))
+        elif ask.model != ex.model:
             edits["model"] = orjson.dumps(ask.model)
         if ex.stream and format in OPENAI_STREAMS and not ask.include_usage:
             options: Mapping[str, object] = request.get("stream_options") or {}
@@ -82,12 +121,36 @@ class Translate:
         if not GATEWAY_FIELDS.isdisjoint(request):
             edits |= dict.fromkeys(GATEWAY_FIELDS.intersection(request))
         body = splice(ex.body, edits, request) if edits else ex.body
-        return WireRequest(path, body, [(b"content-type", b"application/json")])
+        return WireRequest(path, body, [JSON])
 
-    def _foreign(self, ex: Exchange, side: ProviderSide, ask: Ask) -> WireRequest:
-        wire = side.embed(ask.chat, ask.model) if ex.operation is Operation.EMBEDDINGS else side.request(ask)
-        ex.dropped = wire.dropped
+    def _foreign(self, ex: Exchange, side: ProviderSide, ask: Ask, target: Target) -> WireRequest:
+        match ex.operation:
+            case Operation.EMBEDDINGS:
+                wire = side.embed(ask.chat, ask.model)
+            case Operation.RERANK:
+                wire = _reranker(side, target).rerank(ask.chat, ask.model)
+            case Operation.COUNT_TOKENS if isinstance(side, TokenCounter):
+                wire = side.count(ask)
+            case _:
+                wire = side.request(ask)
+        ex.dropped, ex.mapped = wire.dropped, wire.mapped
+        if wire.dropped and (target.provider.loss == "reject" or self._is_strict(ex)):
+            names = ", ".join(wire.dropped)
+            raise GatewayError(
+                400,
+                "unsupported_fields",
+                f"The provider of '{ex.model[:100]}' cannot carry: {names}. Leave these out, or allow losses.",
+                param=wire.dropped[0],
+                source=Source.CLIENT,
+            )
         return wire
+
+    def _is_strict(self, ex: Exchange) -> bool:
+        """Whether this caller wants an error rather than a request with something missing."""
+        asked = ex.headers.get("x-edgegate-strict")
+        if asked is not None:
+            return asked.strip().lower() in ("true", "1", "yes")
+        return self._strict or (ex.key is not None and ex.key.strict)
 
     def _read(self, ex: Exchange, side: ProviderSide, ask: Ask, reply: Reply, body: bytes, *, native: bool) -> None:
         if ex.stream:  # a stream was asked for and something whole came: an error hidden in a 200, most likely
@@ -100,5 +163,24 @@ class Translate:
             side.glance(ex.client.format, body, ex.progress)
         elif ex.operation is Operation.EMBEDDINGS:
             reply.body = side.embedded(ask.chat, ask.model, body, ex.progress)
+        elif ex.operation is Operation.RERANK and isinstance(side, Reranker):
+            reply.body = side.reranked(ask.chat, ask.model, body, ex.progress)
+        elif ex.operation is Operation.COUNT_TOKENS and isinstance(side, TokenCounter):
+            reply.body = b'{"input_tokens":%d}' % side.counted(ask, body)
         else:
             reply.body = side.whole(ask, body, ex.progress)
+
+
+def _is_foreign(ex: Exchange, format: str) -> bool:
+    """Whether a request holds reasoning that another vendor made. This one would refuse it, so even a request in its own
+    format is taken apart and written anew."""
+    body = ex.body
+    if SEALED in body:
+        return True
+    return format.startswith("anthropic.") and b'"signature"' in body and UNSIGNED.search(body) is not None
+
+
+def _reranker(side: ProviderSide, target: Target) -> Reranker:
+    if isinstance(side, Reranker):
+        return side
+    raise bad_request(f"The provider '{target.provider.name}' has no rerank.", "model", code="unsupported_operation")

@@ -132,7 +132,7 @@ def test_config_show_hides_every_secret(capsys: pytest.CaptureFixture[str]) -> N
     out = capsys.readouterr().out
     assert SECRET not in out
     document = yaml.safe_load(out)
-    assert document["keys"] == [{"name": "app", "key": "***"}]
+    assert document["keys"] == [{"name": "app", "key": "***", "strict": False}]
     assert document["providers"]["openai"]["api_key"] == "***"
 
 

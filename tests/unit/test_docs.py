@@ -407,7 +407,7 @@ def log_lines() -> list[dict[str, Any]]:
         id="r1", method="POST", path="/v1/chat/completions", query="", raw_headers=(), remote="", operation=Operation.CHAT,
         headers={"traceparent": f"00-{'a' * 32}-{'b' * 16}-01"}, client=ChatClient(), started=0.0, created=1,
         body=b"{}", key=Key("app", b"", "tenant"), user="user", cache="miss", status=502, outcome=Outcome.FAILED,
-        error=GatewayError(502, "bad_reply", ""), dropped=["seed"],
+        error=GatewayError(502, "bad_reply", ""), dropped=["seed"], mapped=["tool_choice"],
     )  # fmt: skip
     for number in (1, 2):
         attempt = Attempt(f"r1-{number}", "openai", "openai", "gpt-4o", 0.0, Progress(), first=0.5, ended=1.0, cost_nano_usd=1)
@@ -432,7 +432,7 @@ def test_the_log_fields_are_these() -> None:
 
 def test_the_headers_are_these() -> None:
     written = set()
-    for file in (ROOT / "edgegate/server").glob("*.py"):
+    for file in (*(ROOT / "edgegate/server").glob("*.py"), ROOT / "edgegate/stages/translate.py"):
         written |= set(re.findall(r'b"(x-edgegate-[a-z-]+[a-z])"', file.read_text()))
     assert len(written) > 5
     assert set(words(table(OPERATIONS, "header"))) == written

@@ -275,7 +275,7 @@ def exchange(
         headers=lines,
         raw_headers=tuple((name.encode(), value.encode()) for name, value in lines.items()),
         remote=remote,
-        operation=surface.operation if surface is not None else Operation.RELAY,
+        operation=surface.client.operation if surface is not None else Operation.RELAY,
         client=surface.client if surface is not None else ChatClient(),
         started=time.monotonic(),
         created=1_700_000_000,
