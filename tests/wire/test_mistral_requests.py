@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import re
 from typing import Any
 
 import mistralai.client.models as mistral
 import orjson
 import pytest
 
+from edgegate.dialects.anthropic.client import MessagesClient
 from edgegate.dialects.base import Ask
 from edgegate.dialects.mistral.provider import MistralProvider
 from edgegate.errors import GatewayError
@@ -134,17 +136,40 @@ def test_every_request_is_valid_for_mistrals_own_types(
     assert request.path == "/chat/completions"
 
 
-@corpus("openai/chat")
-def test_recorded_openai_requests_become_a_valid_request_or_a_400_that_names_the_field(recording: Recording) -> None:
+LIMITS = frozenset(
+    {
+        "messages[].tool_calls[]: this provider takes calls of functions only: expected function.name",
+        "messages[].content[].source: this provider takes documents as text, inline, or by URL",
+        *(
+            f"messages[].content[].type: this provider takes no part of type {kind!r} in a {role} message"
+            for kind in ("video_url", "image", "container_upload")
+            for role in ("user", "tool")
+        ),
+    }
+)
+"""What Mistral has no way to be sent: videos, and files that only another vendor holds."""
+
+MESSAGES = MessagesClient()
+
+
+@corpus("openai/chat", "anthropic/messages")
+def test_a_recorded_request_of_another_client_becomes_a_valid_one_or_a_400_for_a_real_limit(recording: Recording) -> None:
     chat = recording.request
-    ask = Ask(chat, "mistral-small-latest", bool(chat.get("stream")), "chatcmpl-1", 1)
+    if recording.raw["kind"] == "messages":
+        try:
+            MESSAGES.check(chat)
+        except GatewayError:
+            return  # refused before it gets here: recordings of bad requests
+        chat = MESSAGES.neutral(chat)
     try:
-        request = SIDE.request(ask)
+        request = SIDE.request(Ask(chat, "mistral-small-latest", bool(chat.get("stream")), "chatcmpl-1", 1))
     except GatewayError as error:
-        refused = error.status, bool(error.param)
-        assert refused == (400, True)
+        limit = error.status, re.sub(r"\[\d+\]", "[]", f"{error.param}: {error.message}")
+        assert limit[0] == 400
+        assert limit[1] in LIMITS or recording.status == 400  # what its own provider refused may be refused here
     else:
         assert_mistral_takes(orjson.loads(request.body))
+        assert all(isinstance(name, str) for name in (*request.dropped, *request.mapped))
 
 
 @corpus("mistral/chat")

@@ -3,7 +3,8 @@
 Every message is rebuilt from the keys Mistral knows, because one it does not know (`name` on a user message, a leftover
 `reasoning_content`) is a 422. What is left out without mention is what OpenAI itself ignores in a request (`annotations`,
 an empty `refusal`) and marks that change no answer (`cache_control`, signatures of other providers). Reasoning goes back as
-a `thinking` chunk, but only to a model that reasons: the others refuse it.
+`thinking` chunks, with the signature if it was Mistral's own, but only to a model that reasons: the others refuse it. A last
+message of the assistant's is the beginning of the answer, which Mistral wants to be told (`prefix`).
 """
 
 from __future__ import annotations
@@ -13,8 +14,13 @@ from typing import Any
 import orjson
 
 from edgegate.dialects.base import Ask, Json
-from edgegate.dialects.chat import data_url, text_of
+from edgegate.dialects.chat import text_of
+from edgegate.dialects.foreign import is_record, told
+from edgegate.dialects.losses import Losses
+from edgegate.dialects.mistral.documents import document_of
 from edgegate.dialects.mistral.ids import fitting
+from edgegate.dialects.mistral.reply import SIGNED
+from edgegate.dialects.sealed import is_sealed
 from edgegate.errors import bad_request
 
 _OWN_PARTS = ("document_url", "reference", "resource", "resource_link")  # Mistral's own content parts pass as they are
@@ -27,11 +33,12 @@ def reasons(ask: Ask) -> bool:
     return "magistral" in ask.model or ask.chat.get("prompt_mode") == "reasoning" or effort not in (None, "none")
 
 
-def messages_of(ask: Ask, dropped: list[str]) -> list[Json]:
-    """`ask.chat["messages"]` in Mistral's format; appends to `dropped` what is lost."""
+def messages_of(ask: Ask, losses: Losses) -> list[Json]:
+    """`ask.chat["messages"]` in Mistral's format."""
     given = ask.chat.get("messages")
     if not isinstance(given, list) or not all(isinstance(message, dict) for message in given):
         raise bad_request("expected a list of messages", "messages")
+    given = _with_calls(given)
     sent = fitting(_ids(given))
     thinking = reasons(ask)
     messages: list[Json] = []
@@ -39,28 +46,45 @@ def messages_of(ask: Ask, dropped: list[str]) -> list[Json]:
         param = f"messages[{at}]"
         role = message.get("role")
         if role in ("system", "developer"):
-            written = {"role": "system", "content": _content(message.get("content"), param, "system")}
+            written = {"role": "system", "content": _content(message.get("content"), param, "system", losses)}
         elif role == "user":
-            written = {"role": "user", "content": _content(message.get("content"), param, "user")}
+            written = {"role": "user", "content": _content(message.get("content"), param, "user", losses)}
         elif role == "assistant":
-            written = _assistant(message, param, sent, thinking, dropped)
+            written = _assistant(message, param, sent, thinking, losses)
         elif role == "tool":
-            written = _tool(message, param, sent)
+            written = _tool(message, param, sent, losses)
         else:
             raise bad_request(f"this provider has no role {role!r}: expected system, user, assistant or tool", f"{param}.role")
         if message.get("name") and role != "tool":
-            _lose("messages[].name", dropped)
+            losses.drop("messages[].name")
+        if message.get("content") and not written["content"] and role not in ("user", "tool") and "tool_calls" not in written:
+            continue  # nothing of it is left: only records of another vendor's tools
         # "Unexpected role 'user' after role 'tool'" (400, code 3230); the recording chat-tools-toolresult-toolchoice-1c770900
         # shows the bridge that another client puts in between.
         if written["role"] in ("user", "system") and messages and messages[-1]["role"] == "tool":
             messages.append(_BRIDGE)
         messages.append(written)
+    if messages and messages[-1]["role"] == "assistant" and "prefix" not in messages[-1] and "tool_calls" not in messages[-1]:
+        messages[-1]["prefix"] = True  # "Expected last role User or Tool (or Assistant with prefix True)" (400, code 3230)
     return messages
 
 
-def _lose(name: str, dropped: list[str]) -> None:
-    if name not in dropped:
-        dropped.append(name)
+def _with_calls(messages: list[Json]) -> list[Json]:
+    """Messages with OpenAI's older `function_call` and the role `function` in the newer words. Those calls have no ids: the
+    result of one follows it."""
+    if not any(message.get("role") == "function" or isinstance(message.get("function_call"), dict) for message in messages):
+        return messages
+    written: list[Json] = []
+    id = ""
+    for at, message in enumerate(messages):
+        if isinstance(message.get("function_call"), dict) and not message.get("tool_calls"):
+            id = f"function_call:{at}"
+            call = {"id": id, "type": "function", "function": message["function_call"]}
+            message = {**message, "tool_calls": [call]}
+        elif message.get("role") == "function":
+            message = {**message, "role": "tool", "tool_call_id": id or f"function:{at}"}
+        written.append(message)
+    return written
 
 
 def _ids(messages: list[Json]) -> list[str]:
@@ -74,22 +98,19 @@ def _ids(messages: list[Json]) -> list[str]:
     return ids
 
 
-def _assistant(message: Json, param: str, sent: dict[str, str], thinking: bool, dropped: list[str]) -> Json:
-    content = _content(message.get("content"), param, "assistant")
+def _assistant(message: Json, param: str, sent: dict[str, str], thinking: bool, losses: Losses) -> Json:
+    content = _content(message.get("content"), param, "assistant", losses)
     if not content and isinstance(message.get("refusal"), str):
         content = message["refusal"]
-    reasoning = message.get("reasoning_content")
-    if isinstance(reasoning, str) and reasoning:
-        if thinking:
-            chunk: Json = {"type": "thinking", "thinking": [{"type": "text", "text": reasoning}]}
-            rest = content if isinstance(content, list) else [{"type": "text", "text": content}] if content else []
-            content = [chunk, *rest]
-        else:
-            _lose("messages[].reasoning_content", dropped)
-    if message.get("audio"):
-        _lose("messages[].audio", dropped)
-    if message.get("function_call"):
-        raise bad_request("this provider takes tool_calls, not the older function_call", f"{param}.function_call")
+    thoughts = _thoughts(message)
+    if thoughts and thinking:
+        rest = content if isinstance(content, list) else [{"type": "text", "text": content}] if content else []
+        content = [*thoughts, *rest]
+    elif thoughts:
+        losses.drop("messages[].reasoning_content")
+    for name in ("audio", "images"):
+        if message.get(name):
+            losses.drop(f"messages[].{name}")
     written: Json = {"role": "assistant", "content": content}
     calls = message.get("tool_calls")
     if isinstance(calls, list) and calls:
@@ -97,6 +118,26 @@ def _assistant(message: Json, param: str, sent: dict[str, str], thinking: bool, 
     if isinstance(message.get("prefix"), bool):
         written["prefix"] = message["prefix"]
     return written
+
+
+def _thoughts(message: Json) -> list[Json]:
+    """The reasoning as chunks: signed by Mistral itself, or its text by any of the chat's names for it."""
+    details = message.get("reasoning_details")
+    own = [detail for detail in details if isinstance(detail, dict) and detail.get("format") == SIGNED] if isinstance(details, list) else []
+    chunks = [_thought(detail["text"], detail.get("signature")) for detail in own if isinstance(detail.get("text"), str)]
+    if chunks:
+        return chunks
+    for name in ("reasoning_content", "reasoning"):
+        if isinstance(message.get(name), str) and message[name]:
+            return [_thought(message[name])]
+    blocks = message.get("thinking_blocks")
+    texts = [block.get("thinking") for block in blocks if isinstance(block, dict)] if isinstance(blocks, list) else []
+    return [_thought(text) for text in texts if isinstance(text, str) and text]
+
+
+def _thought(text: str, signature: Any = None) -> Json:
+    chunk: Json = {"type": "thinking", "thinking": [{"type": "text", "text": text}] if text else []}
+    return {**chunk, "signature": signature} if isinstance(signature, str) and not is_sealed(signature) else chunk
 
 
 def _call(call: Any, param: str, sent: dict[str, str]) -> Json:
@@ -111,17 +152,19 @@ def _call(call: Any, param: str, sent: dict[str, str]) -> Json:
     return {"id": sent[call["id"]], "type": "function", "function": {"name": function["name"], "arguments": arguments}}
 
 
-def _tool(message: Json, param: str, sent: dict[str, str]) -> Json:
+def _tool(message: Json, param: str, sent: dict[str, str], losses: Losses) -> Json:
     if not isinstance(message.get("tool_call_id"), str):
         raise bad_request("expected a string", f"{param}.tool_call_id")
-    content = _content(message.get("content"), param, "tool")
+    content = _content(message.get("content"), param, "tool", losses)
     written: Json = {"role": "tool", "tool_call_id": sent[message["tool_call_id"]], "content": content}
     if isinstance(message.get("name"), str):
         written["name"] = message["name"]
+    if message.get("is_error"):
+        losses.drop("messages[].is_error")
     return written
 
 
-def _content(content: Any, param: str, role: str) -> str | list[Json]:
+def _content(content: Any, param: str, role: str, losses: Losses) -> str | list[Json]:
     """A string stays one; a list becomes Mistral's chunks; null is the empty string."""
     if content is None:
         return ""
@@ -129,10 +172,13 @@ def _content(content: Any, param: str, role: str) -> str | list[Json]:
         return content
     if not isinstance(content, list):
         raise bad_request("expected a string or a list of parts", f"{param}.content")
-    return [_chunk(part, f"{param}.content[{at}]", role) for at, part in enumerate(content)]
+    chunks = [_chunk(part, f"{param}.content[{at}]", role, losses) for at, part in enumerate(content)]
+    kept = [chunk for chunk in chunks if chunk is not None]
+    return "" if content and not kept else kept
 
 
-def _chunk(part: Any, param: str, role: str) -> Json:
+def _chunk(part: Any, param: str, role: str, losses: Losses) -> Json | None:
+    """None for what is left out and named."""
     kind = part.get("type") if isinstance(part, dict) else None
     if kind == "text" or (kind == "refusal" and role == "assistant"):
         text = part.get(kind)
@@ -150,10 +196,15 @@ def _chunk(part: Any, param: str, role: str) -> Json:
             if not isinstance(data, str):
                 raise bad_request("expected base64 audio", f"{param}.input_audio.data")
             return {"type": "input_audio", "input_audio": data}
-        if kind == "file":
-            return _file(part, param)
         if kind in _OWN_PARTS:
             return {key: value for key, value in part.items() if key != "cache_control"}
+    if is_record(kind):
+        losses.drop(f"content.{kind}")
+        return None
+    if isinstance(part, dict) and (text := told(part)) is not None:
+        return {"type": "text", "text": text} if losses.near(f"content.{kind}") else None
+    if role != "system" and kind in ("file", "document"):
+        return document_of(part, param)
     raise bad_request(f"this provider takes no part of type {kind!r} in a {role} message", f"{param}.type")
 
 
@@ -163,23 +214,6 @@ def _image(image: Any, param: str) -> str | Json:
     if not isinstance(image, dict) or not isinstance(image.get("url"), str):
         raise bad_request("expected a URL", f"{param}.url")
     return {key: image[key] for key in ("url", "detail") if image.get(key) is not None}
-
-
-def _file(part: Json, param: str) -> Json:
-    """OpenAI's file part: an uploaded file by its id, or a document inline, which Mistral takes as a URL of its own."""
-    file = part.get("file")
-    if isinstance(part.get("file_id"), str):  # Mistral's own form
-        return {"type": "file", "file_id": part["file_id"]}
-    if isinstance(file, dict):
-        if isinstance(file.get("file_id"), str):
-            return {"type": "file", "file_id": file["file_id"]}
-        data = file.get("file_data")
-        if isinstance(data, str) and data_url(data) is not None:
-            document: Json = {"type": "document_url", "document_url": data}
-            if isinstance(file.get("filename"), str):
-                document["document_name"] = file["filename"]
-            return document
-    raise bad_request("expected file_id, or file_data as a base64 data: URL", f"{param}.file")
 
 
 def prediction_of(value: Any) -> Json:

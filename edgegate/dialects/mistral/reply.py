@@ -18,6 +18,9 @@ _FINISH = {"stop": "stop", "length": "length", "model_length": "length", "tool_c
 
 REASONING = "reasoning_content"
 
+SIGNED = "mistral-v1"
+"""`format` of the items of `reasoning_details` that are Mistral's."""
+
 
 def finish_of(reason: str) -> str:
     """A finish reason in OpenAI's words; one nobody knows yet ends the answer all the same."""
@@ -29,20 +32,50 @@ def gave_up() -> GatewayError:
     return provider_error(502, "provider_error", "Mistral ended the answer with an error")
 
 
-def pieces(content: Any) -> list[tuple[str, str]]:
-    """Content as (key of a delta, text) in order. It is a text, or chunks where magistral reasons:
-    `[{type: thinking, thinking: [{type: text, text}]}, {type: text, text}]`. References and other chunks hold no text."""
+def deltas_of(content: Any, at: int = 0) -> list[Json]:
+    """Content as deltas, in order. It is a text, or chunks where magistral reasons or documents are cited:
+    `[{type: thinking, thinking: [{type: text, text}], signature?}, {type: text, text}, {type: reference, reference_ids}]`.
+    `at`: characters of text before it, which is where citations stand. A chunk of a kind nobody knows yet is an annotation too:
+    it is no text, and it is not lost."""
     if isinstance(content, str):
-        return [("content", content)] if content else []
-    found: list[tuple[str, str]] = []
+        return [{"content": content}] if content else []
+    found: list[Json] = []
     for chunk in content if isinstance(content, list) else ():
-        if not isinstance(chunk, dict):
-            continue
-        if chunk.get("type") == "text" and isinstance(chunk.get("text"), str):
-            found.append(("content", chunk["text"]))
-        elif chunk.get("type") == "thinking":
-            found.append((REASONING, _thinking(chunk.get("thinking"))))
-    return [(key, text) for key, text in found if text]
+        kind = chunk.get("type") if isinstance(chunk, dict) else None
+        if kind == "text":
+            text = chunk.get("text")
+            if isinstance(text, str) and text:
+                at += len(text)
+                found.append({"content": text})
+        elif kind == "thinking":
+            text, signature = _thinking(chunk.get("thinking")), chunk.get("signature")
+            delta: Json = {REASONING: text} if text else {}
+            if isinstance(signature, str) and signature:
+                delta["reasoning_details"] = [signed(text, signature)]
+            if delta:
+                found.append(delta)
+        elif kind == "image_url":
+            image = chunk.get("image_url")
+            url = image.get("url") if isinstance(image, dict) else image
+            if isinstance(url, str) and url:
+                found.append({"images": [{"index": 0, "type": "image_url", "image_url": {"url": url}}]})
+        elif isinstance(kind, str):
+            found.append({"annotations": [_annotation(chunk, at)]})
+    return found
+
+
+def signed(text: str, signature: str) -> Json:
+    """Reasoning that must come back with its signature, as an item of `reasoning_details`."""
+    return {"type": "reasoning.text", "text": text, "signature": signature, "format": SIGNED, "index": 0}
+
+
+def _annotation(chunk: Json, at: int) -> Json:
+    """A page that a tool found, in the chat's words; references to documents of the request in Mistral's, with their place."""
+    if chunk.get("type") == "tool_reference" and isinstance(chunk.get("url"), str) and chunk["url"]:
+        title = chunk.get("title")
+        place = {"url": chunk["url"], "title": title if isinstance(title, str) else "", "start_index": at, "end_index": at}
+        return {"type": "url_citation", "url_citation": place}
+    return {**chunk, "start_index": at, "end_index": at}
 
 
 def _thinking(parts: Any) -> str:
@@ -109,12 +142,20 @@ def _choice(ask: Ask, choice: Any, at: int) -> Json:
     if reason == "error":
         raise gave_up()
     texts = {"content": "", REASONING: ""}
-    for key, text in pieces(message.get("content")):
-        texts[key] += text
-    calls = [_call(ask, call, at, number) for number, call in enumerate(message.get("tool_calls") or ()) if isinstance(call, dict)]
+    beside: dict[str, list[Json]] = {}
+    for delta in deltas_of(message.get("content")):
+        for key, value in delta.items():
+            if key in texts:
+                texts[key] += value
+            else:
+                beside.setdefault(key, []).extend(value)
+    given = message.get("tool_calls")
+    listed = given if isinstance(given, list) else []
+    calls = [_call(ask, call, at, number) for number, call in enumerate(listed) if isinstance(call, dict)]
     written: Json = {"role": "assistant", "content": texts["content"] or (None if calls else "")}
     if texts[REASONING]:
         written[REASONING] = texts[REASONING]
+    written.update(beside)
     if calls:
         written["tool_calls"] = calls
     index = choice.get("index")

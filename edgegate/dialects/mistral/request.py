@@ -12,40 +12,43 @@ import orjson
 from edgegate.dialects.base import Ask, Json, WireRequest
 from edgegate.dialects.chat import max_tokens_of
 from edgegate.dialects.embedding import texts_of
+from edgegate.dialects.losses import Losses
 from edgegate.dialects.mistral.messages import messages_of, prediction_of
+from edgegate.dialects.mistral.tools import write_tools
 from edgegate.errors import bad_request
 
 _SAME = frozenset(
     (
         *("temperature", "top_p", "top_k", "stop", "n", "presence_penalty", "frequency_penalty", "repetition_penalty", "min_tokens"),
         *("random_seed", "parallel_tool_calls", "reasoning_effort", "prompt_mode", "safe_prompt", "guardrails", "metadata"),
-        *("logprobs", "top_logprobs", "prompt_cache_key"),
+        *("logprobs", "top_logprobs", "prompt_logprobs", "top_prompt_logprobs", "prompt_cache_key"),
     )
 )
 _HANDLED = frozenset(
     (
         *("model", "messages", "stream", "stream_options", "max_tokens", "max_completion_tokens", "seed"),
-        *("response_format", "tools", "tool_choice", "prediction", "service_tier"),
+        *("response_format", "tools", "tool_choice", "prediction", "service_tier", "thinking", "output_config"),
     )
 )
+_HOTTEST = 1.5
 _SAYS_NOTHING: Json = {"store": False, "modalities": ["text"], "logit_bias": {}}
-_OWN_TOOLS = ("image_generation", "document_library", "connector")
 _TIERS = {"auto": "auto", "default": "standard_only", "standard_only": "standard_only"}
-_NO_PARAMETERS: Json = {"type": "object", "properties": {}}
 
 
 def chat_request(path: str, ask: Ask) -> WireRequest:
     """The whole request. Raises a 400 that names the field for what Mistral cannot be sent."""
     chat = ask.chat
-    dropped: list[str] = []
-    body: Json = {"model": ask.model, "messages": messages_of(ask, dropped), "stream": ask.stream}
+    losses = Losses(ask.approximate)
+    body: Json = {"model": ask.model, "messages": messages_of(ask, losses), "stream": ask.stream}
     for key, value in chat.items():
-        if value is None or key in _HANDLED:
+        if value is None or key in _HANDLED or key.startswith("x-"):
             continue
         if key in _SAME:
             body[key] = value
         elif key not in _SAYS_NOTHING or _SAYS_NOTHING[key] != value:
-            dropped.append(key)
+            losses.drop(key)
+    _thinking(chat, losses)
+    _temperature(body, losses)
     limit = max_tokens_of(chat)
     if limit is not None:
         body["max_tokens"] = limit
@@ -55,47 +58,41 @@ def chat_request(path: str, ask: Ask) -> WireRequest:
         body["response_format"] = _response_format(chat["response_format"])
     if chat.get("prediction") is not None:
         body["prediction"] = prediction_of(chat["prediction"])
-    _tools(chat, body, dropped)
+    write_tools(chat, body, losses)
     tier = chat.get("service_tier")
     if tier is not None:
         if isinstance(tier, str) and tier in _TIERS:
             body["service_tier"] = _TIERS[tier]
         else:
-            dropped.append("service_tier")
+            losses.drop("service_tier")
     accept = b"text/event-stream" if ask.stream else b"application/json"
-    return WireRequest(path, orjson.dumps(body), [(b"content-type", b"application/json"), (b"accept", accept)], dropped)
+    headers = [(b"content-type", b"application/json"), (b"accept", accept)]
+    return WireRequest(path, orjson.dumps(body), headers, losses.dropped, losses.mapped)
 
 
-def _tools(chat: Json, body: Json, dropped: list[str]) -> None:
-    tools = chat.get("tools")
-    if tools is not None:
-        if not isinstance(tools, list):
-            raise bad_request("expected a list of tools", "tools")
-        body["tools"] = [_tool(tool, f"tools[{at}]") for at, tool in enumerate(tools)]
-        if not tools:
-            del body["tools"]
-    choice = chat.get("tool_choice")
-    if choice is None:
-        return
-    if choice in ("auto", "none", "any", "required"):
-        body["tool_choice"] = choice
-    elif isinstance(choice, dict) and isinstance(choice.get("function"), dict) and isinstance(choice["function"].get("name"), str):
-        body["tool_choice"] = {"type": "function", "function": {"name": choice["function"]["name"]}}
-    else:
-        dropped.append("tool_choice")
+def _temperature(body: Json, losses: Losses) -> None:
+    """Mistral's scale ends at 1.5: "Input should be less than or equal to 1.5" (422)."""
+    value = body.get("temperature")
+    if isinstance(value, (int, float)) and value > _HOTTEST:
+        if losses.near("temperature"):
+            body["temperature"] = _HOTTEST
+        else:
+            del body["temperature"]
 
 
-def _tool(tool: Any, param: str) -> Json:
-    function = tool.get("function") if isinstance(tool, dict) else None
-    if isinstance(function, dict) and isinstance(function.get("name"), str):
-        written: Json = {"name": function["name"], "parameters": function.get("parameters") or _NO_PARAMETERS}
-        for key in ("description", "strict"):
-            if function.get(key) is not None:
-                written[key] = function[key]
-        return {"type": "function", "function": written}
-    if isinstance(tool, dict) and tool.get("type") in _OWN_TOOLS:
-        return {key: value for key, value in tool.items() if key != "cache_control"}
-    raise bad_request("this provider takes tools of type function with a name", param)
+def _thinking(chat: Json, losses: Losses) -> None:
+    """Anthropic's `thinking` and `output_config` say, beside the effort that the chat has anyway, a budget or nothing."""
+    thinking, config = chat.get("thinking"), chat.get("output_config")
+    kind = thinking.get("type") if isinstance(thinking, dict) else None
+    if chat.get("reasoning_effort") is None:
+        if thinking is not None and kind != "disabled":
+            losses.drop("thinking")
+    elif kind == "enabled":
+        losses.near("thinking")
+    elif thinking is not None and kind not in ("adaptive", "disabled"):
+        losses.drop("thinking")
+    if config is not None and (not isinstance(config, dict) or config.keys() - {"effort"}):
+        losses.drop("output_config")
 
 
 def _response_format(value: Any) -> Json:
@@ -121,7 +118,7 @@ def embed_request(path: str, request: Json, model: str) -> WireRequest:
             continue
         if key in ("dimensions", "output_dimension"):
             body["output_dimension"] = value
-        elif key == "metadata":
+        elif key in ("metadata", "output_dtype"):
             body[key] = value
         else:
             dropped.append(key)

@@ -1,6 +1,6 @@
 """Mistral's stream as a chat stream.
 
-What is made regular on the way: content in chunks (text and thinking) becomes `content` and `reasoning_content`; tool calls
+What is made regular on the way: content in chunks becomes `content`, `reasoning_content` and `annotations`; tool calls
 come whole in one delta, in older recordings without `index` (chat-stream-tools-toolcall-toolchoice-82bfd357), and get one;
 usage rides on the finish chunk and becomes the extra last chunk, or goes; `p`, random padding, goes.
 
@@ -17,22 +17,25 @@ from edgegate.dialects.base import Ask, Json, Progress
 from edgegate.dialects.chat import DONE, ChunkWriter, read_usage
 from edgegate.dialects.failure import bad_reply
 from edgegate.dialects.mistral.errors import error_inside
-from edgegate.dialects.mistral.reply import REASONING, arguments_text, finish_of, gave_up, logprobs_of, made_id, pieces, real_id
+from edgegate.dialects.mistral.reply import REASONING, arguments_text, deltas_of, finish_of, gave_up, logprobs_of, made_id, real_id, signed
 from edgegate.errors import GatewayError
 from edgegate.taps import Outcome
 from edgegate.wire.sse import EventReader, EventTooLarge
 
 
 class _Choice:
-    """One choice so far. `calls` has, for each tool call, whether any arguments came."""
+    """One choice so far. `calls` has, for each tool call, whether any arguments came; `length` counts the characters of text;
+    `thought` is the reasoning since the last signature."""
 
-    __slots__ = ("calls", "finished", "ids", "indexes")
+    __slots__ = ("calls", "finished", "ids", "indexes", "length", "thought")
 
     def __init__(self) -> None:
         self.calls: list[bool] = []
         self.ids: dict[str, int] = {}
         self.indexes: dict[int, int] = {}
         self.finished = False
+        self.length = 0
+        self.thought: list[str] = []
 
 
 class MistralStream:
@@ -100,6 +103,7 @@ class MistralStream:
             plain = False
         if plain and self._writer is not None:
             progress.started = True
+            self._choices[0].length += len(text)
             return self._writer.text(text)
         return self._chunk(chunk)
 
@@ -156,9 +160,13 @@ class MistralStream:
         logprobs = logprobs_of(choice)
         if logprobs is not None:
             more["logprobs"] = logprobs
-        for key, text in pieces(delta.get("content")):
+        for piece in deltas_of(delta.get("content"), state.length):
             self._progress.started = True
-            out.append(writer.delta({key: text}, index, **(more if key != REASONING else {})))
+            text = piece.get("content")
+            if text:
+                state.length += len(text)
+            self._sign(piece, state)
+            out.append(writer.delta(piece, index, **(more if text else {})))
         calls = delta.get("tool_calls")
         for call in calls if isinstance(calls, list) else ():
             if isinstance(call, dict) and isinstance(call.get("function"), dict):
@@ -167,6 +175,15 @@ class MistralStream:
         reason = choice.get("finish_reason")
         if isinstance(reason, str) and reason and not state.finished:
             self._finish(reason, state, index, out, writer)
+
+    def _sign(self, piece: Json, state: _Choice) -> None:
+        """A signature comes with the last piece of what it signs, and goes back with all of it."""
+        if REASONING in piece:
+            state.thought.append(piece[REASONING])
+        if "reasoning_details" in piece:
+            signature = piece["reasoning_details"][0]["signature"]
+            piece["reasoning_details"] = [signed("".join(state.thought), signature)]
+            state.thought.clear()
 
     def _finish(self, reason: str, state: _Choice, index: int, out: list[bytes], writer: ChunkWriter) -> None:
         if reason == "error":

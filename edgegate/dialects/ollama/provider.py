@@ -1,17 +1,27 @@
-"""Ollama as a provider, through its native API."""
+"""Ollama as a provider, through its native API.
+
+OpenAI's clients are translated to it rather than passed to the facade at `/v1`: that has no place for `num_ctx` and the like.
+"""
 
 from __future__ import annotations
 
 from collections.abc import Mapping
 
-from edgegate.dialects.along import ReadAlong
 from edgegate.dialects.base import Ask, HeaderList, Json, Progress, WireRequest
-from edgegate.dialects.ollama.reply import read_error, whole_chat, whole_embeddings
+from edgegate.dialects.ollama.reply import glance_embeddings, read_error, whole_chat, whole_embeddings
 from edgegate.dialects.ollama.request import chat_request, embed_request
 from edgegate.dialects.ollama.stream import OllamaStream
+from edgegate.dialects.ollama.watch import Watch
 from edgegate.errors import GatewayError
 from edgegate.taps import Tap
-from edgegate.wire.ndjson import WholeLines
+
+_NATIVE: Mapping[str, str] = {
+    "ollama.chat": "/api/chat",
+    "ollama.generate": "/api/generate",
+    "ollama.embed": "/api/embed",
+    "ollama.embeddings": "/api/embeddings",
+}
+_EMBEDDINGS = frozenset({"ollama.embed", "ollama.embeddings"})
 
 
 class OllamaProvider:
@@ -20,7 +30,7 @@ class OllamaProvider:
     name = "ollama"
     base_url = "http://localhost:11434"
     models_path = "/api/tags"
-    native: Mapping[str, str] = {}
+    native = _NATIVE
 
     def authorize(self, key: str) -> HeaderList:
         """A server of one's own asks for nothing."""
@@ -36,11 +46,14 @@ class OllamaProvider:
         return OllamaStream(ask, progress)
 
     def watch(self, format: str, ask: Ask, progress: Progress) -> Tap:
-        """For relayed traffic: `ollama.chat`, and `ollama.generate`, which reads the same."""
-        return ReadAlong(WholeLines(), OllamaStream(ask, progress, native=True), progress)
+        """`ollama.chat`, and `ollama.generate`, which reads the same."""
+        return Watch(ask, progress)
 
     def glance(self, format: str, body: bytes, progress: Progress) -> None:
-        whole_chat(_NOBODY, body, progress, native=True)
+        if format in _EMBEDDINGS:
+            glance_embeddings(body, progress)
+        else:
+            whole_chat(_NOBODY, body, progress, native=True)
 
     def error(self, status: int, headers: Mapping[str, str], body: bytes) -> GatewayError:
         return read_error(status, headers, body)

@@ -16,6 +16,7 @@ from edgegate.dialects.base import Ask, Json, Progress
 from edgegate.dialects.chat import completion, count
 from edgegate.dialects.embedding import count_of, embeddings, is_vector
 from edgegate.dialects.failure import bad_reply, failed, parsed, words_of
+from edgegate.dialects.ollama.media import image_url
 from edgegate.errors import GatewayError, provider_error
 
 
@@ -46,8 +47,18 @@ def message_of(reply: Json) -> Json | None:
     message = reply.get("message")
     if isinstance(message, dict):
         return message
-    text = reply.get("response")
-    return {"content": text, "thinking": reply.get("thinking")} if isinstance(text, str) else None
+    text, image = reply.get("response"), reply.get("image")
+    if not isinstance(text, str) and not isinstance(image, str):
+        return None
+    images = [image] if isinstance(image, str) and image else []
+    return {"content": text, "thinking": reply.get("thinking"), "tool_calls": reply.get("tool_calls"), "images": images}
+
+
+def images_of(message: Json) -> list[Json]:
+    """Pictures that the model made, as the chat has them."""
+    given = message.get("images")
+    images = [image for image in given if isinstance(image, str) and image] if isinstance(given, list) else []
+    return [{"index": at, "type": "image_url", "image_url": {"url": image_url(image)}} for at, image in enumerate(images)]
 
 
 def read_counts(reply: Json, progress: Progress) -> None:
@@ -127,8 +138,26 @@ def whole_chat(ask: Ask, body: bytes, progress: Progress, native: bool = False) 
         written["reasoning_content"] = thinking
     if calls:
         written["tool_calls"] = calls
+    if images := images_of(message):
+        written["images"] = images
     choice = {"index": 0, "message": written, "logprobs": logprobs_of(reply), "finish_reason": reason}
     return completion(ask.id, ask.created, progress.model, [choice], progress.usage)
+
+
+def glance_embeddings(body: bytes, progress: Progress) -> None:
+    """Reads a native reply of `/api/embed` or `/api/embeddings`. No vectors are a reply too: there was nothing to embed."""
+    reply = parsed(body)
+    if not isinstance(reply, dict):
+        raise bad_reply("Ollama's reply is no JSON object")
+    error = error_inside(reply)
+    if error is not None:
+        raise error
+    if not isinstance(reply.get("embeddings", reply.get("embedding")), list):
+        raise bad_reply("Ollama's reply holds no embeddings")
+    read_counts(reply, progress)
+    model = reply.get("model")
+    progress.model = model if isinstance(model, str) else ""
+    progress.started = progress.finished = True
 
 
 def whole_embeddings(request: Json, model: str, body: bytes, progress: Progress) -> bytes:

@@ -1,8 +1,8 @@
 """A chat as a request to Ollama's `/api/chat`.
 
-`stream` is always written: where it is absent Ollama streams. Sampling parameters go into `options`; a client's own
-`options`, `keep_alive` and `think` (as Ollama's users send them through an OpenAI SDK's `extra_body`) pass, and OpenAI's
-words for the same thing win. Ollama can neither be forced to call a tool nor to stop at one.
+`stream` is always written: where it is absent Ollama streams. Sampling parameters go into `options`, where OpenAI's words win
+over a client's own `options`; a client's own `keep_alive`, `think` and `format` (from Ollama's clients, or through an OpenAI
+SDK's `extra_body`) pass as they are. Ollama can neither be forced to call a tool nor to stop at one.
 """
 
 from __future__ import annotations
@@ -14,10 +14,12 @@ import orjson
 from edgegate.dialects.base import Ask, Json, WireRequest
 from edgegate.dialects.chat import max_tokens_of
 from edgegate.dialects.embedding import texts_of
+from edgegate.dialects.losses import Losses
 from edgegate.dialects.ollama.messages import messages_of
+from edgegate.dialects.ollama.tools import write_tools
 from edgegate.errors import bad_request
 
-_OPTIONS = {
+OPTIONS = {
     "temperature": "temperature",
     "top_p": "top_p",
     "top_k": "top_k",
@@ -27,34 +29,39 @@ _OPTIONS = {
     "frequency_penalty": "frequency_penalty",
     "repetition_penalty": "repeat_penalty",
 }
-_SAME = ("keep_alive", "logprobs", "top_logprobs")
+"""The chat's words, and those of Ollama's `options` for the same."""
+
+_SAME = ("keep_alive", "logprobs", "top_logprobs", "truncate", "shift")
 _HANDLED = frozenset(
     (
-        *("model", "messages", "stream", "stream_options", "max_tokens", "max_completion_tokens", "stop", "options"),
-        *("response_format", "format", "tools", "tool_choice", "reasoning_effort", "think"),
+        *("model", "messages", "stream", "stream_options", "max_tokens", "max_completion_tokens", "stop", "options", "n"),
+        *("response_format", "format", "tools", "tool_choice", "reasoning_effort", "think", "thinking", "output_config"),
     )
 )
-_SAYS_NOTHING: Json = {"n": 1, "parallel_tool_calls": True, "store": False, "modalities": ["text"], "logit_bias": {}}
-_EFFORTS: Json = {"none": False, "minimal": "low", "xhigh": "high"}  # others pass: low, medium, high, and max since mid-2026
-_NO_PARAMETERS: Json = {"type": "object", "properties": {}}
+_SAYS_NOTHING: Json = {"parallel_tool_calls": True, "store": False, "modalities": ["text"], "logit_bias": {}}
+_NEAR_EFFORTS = {"minimal": "low", "xhigh": "high"}
 _JSON = [(b"content-type", b"application/json")]
 
 
 def chat_request(path: str, ask: Ask) -> WireRequest:
     """The whole request. Raises a 400 that names the field for what Ollama cannot be sent."""
     chat = ask.chat
-    dropped: list[str] = []
-    body: Json = {"model": ask.model, "messages": messages_of(chat, dropped), "stream": ask.stream}
+    losses = Losses(ask.approximate)
+    if chat.get("n") not in (None, 1):
+        raise bad_request("this provider gives one choice", "n")
+    body: Json = {"model": ask.model, "messages": messages_of(chat, losses), "stream": ask.stream}
     options: Json = dict(chat["options"]) if isinstance(chat.get("options"), dict) else {}
+    if chat.get("options") is not None and not isinstance(chat["options"], dict):
+        losses.drop("options")
     for key, value in chat.items():
-        if value is None or key in _HANDLED:
+        if value is None or key in _HANDLED or key.startswith("x-"):
             continue
-        if key in _OPTIONS:
-            options[_OPTIONS[key]] = value
+        if key in OPTIONS:
+            options[OPTIONS[key]] = value
         elif key in _SAME:
             body[key] = value
         elif key not in _SAYS_NOTHING or _SAYS_NOTHING[key] != value:
-            dropped.append(key)
+            losses.drop(key)
     limit = max_tokens_of(chat)
     if limit is not None:
         options["num_predict"] = limit
@@ -66,17 +73,34 @@ def chat_request(path: str, ask: Ask) -> WireRequest:
     form = _format(chat)
     if form is not None:
         body["format"] = form
-    think = _think(chat)
+    think = _think(chat, losses)
     if think is not None:
         body["think"] = think
-    _tools(chat, body, dropped)
+    write_tools(chat, body, losses)
     accept = b"application/x-ndjson" if ask.stream else b"application/json"
-    return WireRequest(path, orjson.dumps(body), [*_JSON, (b"accept", accept)], dropped)
+    return WireRequest(path, orjson.dumps(body), [*_JSON, (b"accept", accept)], losses.dropped, losses.mapped)
 
 
-def _think(chat: Json) -> Any:
-    effort = chat.get("reasoning_effort")
-    return chat.get("think") if effort is None else _EFFORTS.get(effort, effort) if isinstance(effort, str) else None
+def _think(chat: Json, losses: Losses) -> bool | str | None:
+    """Whether to think, or how hard: Ollama's own `think`, else the effort, else Anthropic's `thinking`."""
+    think, effort, thinking = chat.get("think"), chat.get("reasoning_effort"), chat.get("thinking")
+    config = chat.get("output_config")
+    if config is not None and (not isinstance(config, dict) or config.keys() - {"effort"}):
+        losses.drop("output_config")
+    kind = thinking.get("type") if isinstance(thinking, dict) else None
+    if thinking is not None and kind not in ("enabled", "adaptive", "disabled"):
+        losses.drop("thinking")
+    elif kind == "enabled" and not losses.near("thinking"):  # a budget of tokens, which has no place here
+        kind = None
+    if isinstance(think, (bool, str)):
+        return think
+    if isinstance(effort, str) and effort in _NEAR_EFFORTS:
+        return _NEAR_EFFORTS[effort] if losses.near("reasoning_effort") else None
+    if isinstance(effort, str):
+        return False if effort == "none" else effort  # low, medium, high; max since mid-2026
+    if effort is not None:
+        losses.drop("reasoning_effort")
+    return {"enabled": True, "adaptive": True, "disabled": False}.get(kind) if isinstance(kind, str) else None
 
 
 def _format(chat: Json) -> Any:
@@ -93,30 +117,6 @@ def _format(chat: Json) -> Any:
     if kind != "json_schema" or not isinstance(schema, dict):
         raise bad_request("expected type text, json_object, or json_schema with json_schema", "response_format")
     return schema.get("schema") or "json"
-
-
-def _tools(chat: Json, body: Json, dropped: list[str]) -> None:
-    tools, choice = chat.get("tools"), chat.get("tool_choice")
-    if choice not in (None, "auto", "none"):
-        dropped.append("tool_choice")
-    if tools is None:
-        return
-    if not isinstance(tools, list):
-        raise bad_request("expected a list of tools", "tools")
-    if tools and choice != "none":
-        body["tools"] = [_tool(tool, f"tools[{at}]", dropped) for at, tool in enumerate(tools)]
-
-
-def _tool(tool: Any, param: str, dropped: list[str]) -> Json:
-    function = tool.get("function") if isinstance(tool, dict) else None
-    if not isinstance(function, dict) or not isinstance(function.get("name"), str):
-        raise bad_request("this provider takes tools of type function with a name", param)
-    written: Json = {"name": function["name"], "parameters": function.get("parameters") or _NO_PARAMETERS}
-    if function.get("description") is not None:
-        written["description"] = function["description"]
-    if function.get("strict") and "tools[].function.strict" not in dropped:
-        dropped.append("tools[].function.strict")
-    return {"type": "function", "function": written}
 
 
 def embed_request(path: str, request: Json, model: str) -> WireRequest:

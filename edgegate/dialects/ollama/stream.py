@@ -11,7 +11,7 @@ import orjson
 from edgegate.dialects.base import Ask, Json, Progress
 from edgegate.dialects.chat import DONE, ChunkWriter
 from edgegate.dialects.failure import bad_reply
-from edgegate.dialects.ollama.reply import call_of, error_inside, finish_of, logprobs_of, message_of, only_loaded, read_counts
+from edgegate.dialects.ollama.reply import call_of, error_inside, finish_of, images_of, logprobs_of, message_of, only_loaded, read_counts
 from edgegate.errors import GatewayError
 from edgegate.taps import Outcome
 from edgegate.wire.ndjson import LineReader, LineTooLarge
@@ -92,6 +92,8 @@ class OllamaStream:
         message = message_of(reply)
         done = reply.get("done") is True
         if message is None and not done:
+            if "completed" in reply:  # the progress of a picture
+                return b""
             return self._fail(bad_reply("Ollama's stream holds a line that is neither an answer nor an error"))
         out: list[bytes] = []
         if self._writer is None:
@@ -113,6 +115,9 @@ class OllamaStream:
         if isinstance(text, str) and text:
             self._progress.started = True
             out.append(writer.delta({"content": text}, logprobs=logprobs) if logprobs else writer.text(text))
+        if images := images_of(message):
+            self._progress.started = True
+            out.append(writer.delta({"images": images}))
         for call in calls if isinstance(calls, list) else ():
             found = call_of(self._ask, call, self._calls)
             if found is None:

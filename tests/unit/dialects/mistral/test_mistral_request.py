@@ -169,7 +169,6 @@ def test_tool_call_arguments_are_text_and_empty_ones_an_empty_object() -> None:
     [
         ({"messages": "hi"}, "messages"),
         ({"messages": ["hi"]}, "messages"),
-        ({"messages": [{"role": "function", "name": "f", "content": "1"}]}, "messages[0].role"),
         ({"messages": [{"role": None, "content": "1"}]}, "messages[0].role"),
         ({"messages": [{"role": "user", "content": 5}]}, "messages[0].content"),
         ({"messages": [{"role": "user", "content": [{"type": "video_url"}]}]}, "messages[0].content[0].type"),
@@ -181,10 +180,12 @@ def test_tool_call_arguments_are_text_and_empty_ones_an_empty_object() -> None:
         ({"messages": [{"role": "system", "content": [{"type": "image_url"}]}]}, "messages[0].content[0].type"),
         ({"messages": [{"role": "assistant", "tool_calls": [{"id": "a", "type": "custom"}]}]}, "messages[0].tool_calls[0]"),
         ({"messages": [{"role": "assistant", "tool_calls": [{"function": {"name": "f"}}]}]}, "messages[0].tool_calls[0].id"),
-        ({"messages": [{"role": "assistant", "function_call": {"name": "f"}}]}, "messages[0].function_call"),
+        ({"messages": [{"role": "user", "content": [{"type": "container_upload", "file_id": "f"}]}]}, "messages[0].content[0].type"),
+        ({"messages": [{"role": "user", "content": [{"type": "document", "source": {"type": "file"}}]}]}, "messages[0].content[0].source"),
         ({"messages": [{"role": "tool", "content": "1"}]}, "messages[0].tool_call_id"),
         ({"tools": {}}, "tools"),
-        ({"tools": [{"type": "custom", "custom": {"name": "f"}}]}, "tools[0]"),
+        ({"tools": [{"type": "function"}]}, "tools[0]"),
+        ({"tools": ["f"]}, "tools[0]"),
         ({"response_format": {"type": "grammar"}}, "response_format"),
         ({"response_format": "json"}, "response_format"),
         ({"prediction": "x"}, "prediction.content"),
@@ -201,3 +202,148 @@ def test_the_request_is_left_as_it_was() -> None:
     before = orjson.dumps(chat)
     sent(chat)
     assert orjson.dumps(chat) == before
+
+
+TOOL = {"type": "function", "function": {"name": "f", "parameters": {"type": "object"}}}
+ALLOWED = {"type": "allowed_tools", "allowed_tools": {"mode": "required", "tools": [{"type": "function", "function": {"name": "f"}}]}}
+
+
+@pytest.mark.parametrize(
+    ("tool", "name"),
+    [
+        ({"type": "web_search_20250305", "name": "web_search"}, "tools.web_search"),
+        ({"type": "web_search_preview"}, "tools.web_search"),
+        ({"google_search": {}}, "tools.web_search"),
+        ({"type": "code_interpreter", "container": {"type": "auto"}}, "tools.code_execution"),
+        ({"type": "web_fetch_20250910", "name": "web_fetch"}, "tools.web_fetch"),
+        ({"type": "bash_20250124", "name": "bash"}, "tools.bash_20250124"),
+        ({"type": "custom", "custom": {"name": "f"}}, "tools.custom"),
+    ],
+)
+def test_tools_that_another_vendor_runs_are_left_out_and_named(tool: dict[str, Any], name: str) -> None:
+    body, request = sent({"tools": [TOOL, tool], "tool_choice": "required"})
+    assert (body["tools"], body["tool_choice"], request.dropped) == ([TOOL], "required", [name])
+    body, request = sent({"tools": [tool], "tool_choice": "required"})
+    assert not {"tools", "tool_choice"} & set(body)  # nothing is left that could be required
+    assert request.dropped == [name, "tool_choice"]
+
+
+def test_mistral_s_own_tools_pass() -> None:
+    own = {"type": "document_library", "library_ids": ["l"]}
+    assert sent({"tools": [own, TOOL]})[0]["tools"] == [own, TOOL]
+
+
+def test_allowed_tools_are_the_only_ones_offered() -> None:
+    other = {"type": "function", "function": {"name": "g", "parameters": {"type": "object"}}}
+    body, request = sent({"tools": [TOOL, other], "tool_choice": ALLOWED})
+    assert (body["tools"], body["tool_choice"], request.mapped, request.dropped) == ([TOOL], "required", ["tool_choice"], [])
+
+
+def test_without_approximations_what_would_be_written_another_way_is_dropped_and_named() -> None:
+    summary = {"role": "assistant", "content": [{"type": "compaction", "content": "They said hello."}, {"type": "text", "text": "Hi"}]}
+    chat = {
+        "messages": [USER, summary, USER],
+        "tools": [TOOL],
+        "tool_choice": ALLOWED,
+        "thinking": {"type": "enabled", "budget_tokens": 2048},
+    }
+    chat["reasoning_effort"] = "low"
+    request = SIDE.request(Ask(chat, "magistral-small", False, "i", 1, approximate=False))
+    assert (request.dropped, request.mapped) == (["content.compaction", "thinking", "tool_choice"], [])
+    assert orjson.loads(request.body)["messages"][1]["content"] == [{"type": "text", "text": "Hi"}]
+    request = SIDE.request(Ask(chat, "magistral-small", False, "i", 1))
+    assert (request.dropped, request.mapped) == ([], ["content.compaction", "thinking", "tool_choice"])
+    assert orjson.loads(request.body)["messages"][1]["content"][0] == {"type": "text", "text": "They said hello."}
+
+
+def test_records_of_another_vendor_s_tools_are_left_out_of_the_history_and_named() -> None:
+    used = {"type": "server_tool_use", "id": "s", "name": "web_search", "input": {}}
+    found = {"type": "web_search_tool_result", "tool_use_id": "s", "content": []}
+    body, request = sent(
+        {
+            "messages": [
+                USER,
+                {"role": "assistant", "content": [used, found]},
+                {"role": "system", "content": [{"type": "tool_addition", "tool": {"name": "f"}}]},
+                {"role": "assistant", "content": [used, {"type": "text", "text": "Found."}]},
+                USER,
+            ]
+        }
+    )
+    assert [message["role"] for message in body["messages"]] == ["user", "assistant", "user"]
+    assert body["messages"][1]["content"] == [{"type": "text", "text": "Found."}]
+    assert request.dropped == ["content.server_tool_use", "content.web_search_tool_result", "content.tool_addition"]
+
+
+def test_documents_of_every_vendor_become_mistral_s() -> None:
+    parts = [
+        {"type": "file", "file": {"file_url": "https://a/b.pdf", "filename": "b.pdf"}},
+        {"type": "file", "file": {"file_data": "data:application/pdf;base64,JVBERi0="}},
+        {"type": "file", "file": {"file_data": "data:image/png;base64,iVBORw0KGgo="}},
+        {"type": "file", "file": {"file_data": "data:text/plain;base64,aGVsbG8="}},
+        {"type": "document", "source": {"type": "url", "url": "https://a/c.pdf"}, "title": "C"},
+        {"type": "document", "source": {"type": "text", "media_type": "text/plain", "data": "words"}, "title": "D"},
+        {"type": "search_result", "source": "https://s", "title": "T", "content": [{"type": "text", "text": "found"}]},
+    ]
+    body, request = sent({"messages": [{"role": "user", "content": parts}]})
+    assert body["messages"][0]["content"] == [
+        {"type": "document_url", "document_url": "https://a/b.pdf", "document_name": "b.pdf"},
+        {"type": "document_url", "document_url": "data:application/pdf;base64,JVBERi0="},
+        {"type": "image_url", "image_url": "data:image/png;base64,iVBORw0KGgo="},
+        {"type": "text", "text": "hello"},
+        {"type": "document_url", "document_url": "https://a/c.pdf", "document_name": "C"},
+        {"type": "text", "text": "D\nwords"},
+        {"type": "text", "text": "T\nhttps://s\nfound"},
+    ]
+    assert (request.dropped, request.mapped) == ([], ["content.file", "content.document", "content.search_result"])
+
+
+def test_the_older_function_messages_are_calls_and_results_that_belong_together() -> None:
+    body, _ = sent(
+        {
+            "messages": [
+                USER,
+                {"role": "assistant", "content": None, "function_call": {"name": "f", "arguments": "{}"}},
+                {"role": "function", "name": "f", "content": "1"},
+            ]
+        }
+    )
+    id = body["messages"][1]["tool_calls"][0]["id"]
+    assert body["messages"][2] == {"role": "tool", "tool_call_id": id, "content": "1", "name": "f"}
+
+
+def test_a_last_message_of_the_assistant_s_is_the_beginning_of_the_answer() -> None:
+    body, _ = sent({"messages": [USER, {"role": "assistant", "content": "Sure,"}]})
+    assert body["messages"][-1] == {"role": "assistant", "content": "Sure,", "prefix": True}
+    body, _ = sent({"messages": [USER, {"role": "assistant", "content": "Sure,"}, USER]})
+    assert "prefix" not in body["messages"][1]
+
+
+def test_signed_reasoning_goes_back_with_mistral_s_own_signature_and_no_other() -> None:
+    details = [
+        {"type": "reasoning.text", "text": "a", "signature": "theirs", "format": "anthropic-claude-v1"},
+        {"type": "reasoning.text", "text": "b", "signature": "ours", "format": "mistral-v1"},
+    ]
+    told = {"role": "assistant", "content": "four", "reasoning_content": "ab", "reasoning_details": details}
+    body, _ = sent({"messages": [USER, told, USER]}, "magistral-medium")
+    thinking = {"type": "thinking", "thinking": [{"type": "text", "text": "b"}], "signature": "ours"}
+    assert body["messages"][1]["content"] == [thinking, {"type": "text", "text": "four"}]
+    blocks = [{"type": "thinking", "thinking": "hm", "signature": "claude's"}, {"type": "redacted_thinking", "data": "x"}]
+    body, _ = sent({"messages": [USER, {"role": "assistant", "content": "four", "thinking_blocks": blocks}, USER]}, "magistral-medium")
+    assert body["messages"][1]["content"][0] == {"type": "thinking", "thinking": [{"type": "text", "text": "hm"}]}
+    assert b"claude" not in orjson.dumps(body)
+
+
+def test_an_error_of_a_tool_and_marks_of_a_tool_are_named() -> None:
+    messages = [USER, {"role": "assistant", "tool_calls": [call("aaaaaaaaa")]}]
+    messages.append({"role": "tool", "tool_call_id": "aaaaaaaaa", "content": "no", "is_error": True})
+    _, request = sent({"messages": messages, "tools": [{**TOOL, "defer_loading": True}], "x-note": 1})
+    assert request.dropped == ["messages[].is_error", "tools[].defer_loading"]
+
+
+def test_a_temperature_beyond_mistral_s_scale_is_its_highest() -> None:
+    body, request = sent({"temperature": 2})
+    assert (body["temperature"], request.mapped, request.dropped) == (1.5, ["temperature"], [])
+    strict = SIDE.request(Ask({"messages": [USER], "temperature": 2}, "m", False, "i", 1, approximate=False))
+    assert ("temperature" in orjson.loads(strict.body), strict.dropped) == (False, ["temperature"])
+    assert sent({"temperature": 1.5})[1].mapped == []

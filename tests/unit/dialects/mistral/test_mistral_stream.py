@@ -118,8 +118,43 @@ def test_thinking_and_text_in_one_chunk_keep_their_order() -> None:
         {"type": "text", "text": "b"},
     ]
     found, progress, _ = run(event(choice({"content": content})), STOP)
-    assert deltas(found)[1:3] == [{"reasoning_content": "a"}, {"content": "b"}]
+    reference = {"type": "reference", "reference_ids": [1], "start_index": 0, "end_index": 0}
+    assert deltas(found)[1:4] == [{"reasoning_content": "a"}, {"annotations": [reference]}, {"content": "b"}]
     assert progress.finished
+
+
+def test_citations_stand_where_the_text_has_come_to_in_streams_and_plain_replies() -> None:
+    page = {"type": "tool_reference", "tool": "web_search", "title": "T", "url": "https://t"}
+    content = [{"type": "text", "text": "See"}, {"type": "reference", "reference_ids": ["a", 2]}, {"type": "text", "text": " it."}, page]
+    expected = [
+        {"type": "reference", "reference_ids": ["a", 2], "start_index": 5, "end_index": 5},
+        {"type": "url_citation", "url_citation": {"url": "https://t", "title": "T", "start_index": 9, "end_index": 9}},
+    ]
+    found, _, _ = run(ROLE, event(choice({"content": "I: "[:2]})), event(choice({"content": content})), STOP)
+    assert [note for delta in deltas(found) for note in delta.get("annotations", ())] == expected
+    reply = {"choices": [{"index": 0, "message": {"content": [{"type": "text", "text": "I:"}, *content]}, "finish_reason": "stop"}]}
+    message = orjson.loads(SIDE.whole(ask(), orjson.dumps(reply), Progress()))["choices"][0]["message"]
+    assert (message["content"], message["annotations"]) == ("I:See it.", expected)
+
+
+def test_a_signature_comes_with_all_of_the_reasoning_it_signs() -> None:
+    def thought(text: str, **more: str) -> dict[str, Any]:
+        return {"type": "thinking", "thinking": [{"type": "text", "text": text}], **more}
+
+    expected = [{"type": "reasoning.text", "text": "a b", "signature": "sig", "format": "mistral-v1", "index": 0}]
+    found, _, _ = run(ROLE, event(choice({"content": [thought("a ")]})), event(choice({"content": [thought("b", signature="sig")]})), STOP)
+    assert "".join(delta.get("reasoning_content", "") for delta in deltas(found)) == "a b"
+    assert [detail for delta in deltas(found) for detail in delta.get("reasoning_details", ())] == expected
+    content = [thought("a b", signature="sig"), {"type": "text", "text": "c"}]
+    reply = {"choices": [{"index": 0, "message": {"content": content}, "finish_reason": "stop"}]}
+    message = orjson.loads(SIDE.whole(ask(), orjson.dumps(reply), Progress()))["choices"][0]["message"]
+    assert (message["reasoning_content"], message["reasoning_details"], message["content"]) == ("a b", expected, "c")
+
+
+def test_a_generated_picture_is_an_image_of_the_message() -> None:
+    picture = {"type": "image_url", "image_url": {"url": "data:image/png;base64,iVBORw0KGgo="}}
+    found, _, _ = run(ROLE, event(choice({"content": [picture]})), STOP)
+    assert deltas(found)[1] == {"images": [{"index": 0, **picture}]}
 
 
 def test_logprobs_are_carried() -> None:

@@ -53,7 +53,10 @@ def test_a_key_is_sent_only_if_there_is_one() -> None:
         ({"reasoning_effort": "medium"}, {"think": "medium"}),
         ({"reasoning_effort": "xhigh"}, {"think": "high"}),
         ({"think": True}, {"think": True}),
-        ({"think": True, "reasoning_effort": "none"}, {"think": False}),
+        ({"think": True, "reasoning_effort": "none"}, {"think": True}),
+        ({"thinking": {"type": "adaptive"}}, {"think": True}),
+        ({"thinking": {"type": "disabled"}}, {"think": False}),
+        ({"thinking": {"type": "adaptive"}, "output_config": {"effort": "high"}, "reasoning_effort": "high"}, {"think": "high"}),
         ({"logprobs": True, "top_logprobs": 2}, {"logprobs": True, "top_logprobs": 2}),
         ({"tools": [TOOL]}, {"tools": [TOOL]}),
         ({"tools": [TOOL], "tool_choice": "auto"}, {"tools": [TOOL]}),
@@ -73,7 +76,7 @@ def test_fields_are_carried_under_ollamas_names(chat: dict[str, Any], expected: 
     [
         ({"tools": [TOOL], "tool_choice": "required"}, ["tool_choice"]),
         ({"tools": [TOOL], "tool_choice": {"type": "function", "function": {"name": "f"}}}, ["tool_choice"]),
-        ({"parallel_tool_calls": False, "n": 2, "logit_bias": {"1": 2}, "user": "u"}, ["parallel_tool_calls", "n", "logit_bias", "user"]),
+        ({"parallel_tool_calls": False, "logit_bias": {"1": 2}, "user": "u"}, ["parallel_tool_calls", "logit_bias", "user"]),
         ({"functions": [], "invented_key": 1}, ["functions", "invented_key"]),
         ({"tools": [{"type": "function", "function": {**TOOL["function"], "strict": True}}]}, ["tools[].function.strict"]),  # type: ignore[dict-item]
         ({"messages": [{**USER, "name": "ann"}, {**USER, "name": "bob"}]}, ["messages[].name"]),
@@ -178,7 +181,13 @@ def test_images_stand_beside_the_text_without_their_data_prefix() -> None:
             "messages[0].tool_calls[0].function.arguments",
         ),
         ({"tools": "x"}, "tools"),
-        ({"tools": [{"type": "custom"}]}, "tools[0]"),
+        ({"tools": [{"type": "function"}]}, "tools[0]"),
+        ({"tools": [5]}, "tools[0]"),
+        ({"tools": [{"type": "function", "function": {"name": "f", "parameters": [1]}}]}, "tools[0].function.parameters"),
+        ({"n": 2}, "n"),
+        ({"messages": [{"role": "user", "content": [{"type": "file", "file": {"file_id": "f"}}]}]}, "messages[0].content[0].type"),
+        ({"messages": [{"role": "user", "content": [{"type": "video_url", "video_url": {"url": "x"}}]}]}, "messages[0].content[0].type"),
+        ({"messages": [{"role": "user", "content": [{"type": "container_upload"}]}]}, "messages[0].content[0].type"),
         ({"response_format": {"type": "grammar"}}, "response_format"),
         ({"response_format": 5}, "response_format"),
     ],
@@ -194,3 +203,74 @@ def test_the_request_is_left_as_it_was() -> None:
     before = orjson.dumps(chat)
     sent(chat)
     assert orjson.dumps(chat) == before
+
+
+ALLOWED = {"type": "allowed_tools", "allowed_tools": {"mode": "auto", "tools": [{"type": "function", "function": {"name": "f"}}]}}
+
+
+@pytest.mark.parametrize(
+    ("tool", "name"),
+    [
+        ({"type": "web_search_20250305", "name": "web_search"}, "tools.web_search"),
+        ({"type": "web_search"}, "tools.web_search"),
+        ({"url_context": {}}, "tools.web_fetch"),
+        ({"type": "code_execution_20250825", "name": "code_execution"}, "tools.code_execution"),
+        ({"type": "tool_search_tool_bm25_20251119", "name": "t"}, "tools.tool_search_tool_bm25_20251119"),
+    ],
+)
+def test_tools_that_a_vendor_runs_are_left_out_and_named(tool: dict[str, Any], name: str) -> None:
+    body, request = sent({"tools": [TOOL, tool]})
+    assert (body["tools"], request.dropped) == ([TOOL], [name])
+    body, request = sent({"tools": [tool]})
+    assert ("tools" in body, request.dropped) == (False, [name])
+
+
+def test_allowed_tools_are_the_only_ones_offered() -> None:
+    other = {"type": "function", "function": {"name": "g", "parameters": {"type": "object"}}}
+    body, request = sent({"tools": [TOOL, other], "tool_choice": ALLOWED})
+    assert (body["tools"], request.mapped, request.dropped) == ([TOOL], ["tool_choice"], [])
+
+
+def test_approximations_are_named_and_left_out_where_they_are_not_wanted() -> None:
+    notes = {"type": "document", "source": {"type": "text", "media_type": "text/plain", "data": "notes"}}
+    messages = [{"role": "user", "content": [notes, {"type": "text", "text": "?"}]}]
+    chat = {"messages": messages, "reasoning_effort": "xhigh", "tools": [TOOL], "tool_choice": ALLOWED}
+    names = ["content.document", "reasoning_effort", "tool_choice"]
+    _, request = sent(chat)
+    assert (request.mapped, request.dropped) == (names, [])
+    request = SIDE.request(Ask(chat, "qwen3", False, "i", 1, approximate=False))
+    assert (request.mapped, request.dropped) == ([], names)
+    body = orjson.loads(request.body)
+    assert body["messages"][0]["content"] == "?"
+    assert "think" not in body
+
+
+def test_records_of_another_vendor_s_tools_are_left_out_of_the_history_and_named() -> None:
+    used = {"type": "server_tool_use", "id": "s", "name": "web_search", "input": {}}
+    mark = {"role": "system", "content": [{"type": "tool_addition", "tool": {"name": "f"}}]}
+    body, request = sent({"messages": [USER, {"role": "assistant", "content": [used]}, mark, USER]})
+    assert body["messages"] == [USER, USER]
+    assert request.dropped == ["content.server_tool_use", "content.tool_addition"]
+
+
+def test_reasoning_is_told_by_any_name_without_a_vendor_s_signature() -> None:
+    blocks = [{"type": "thinking", "thinking": "hm", "signature": "claude's"}, {"type": "redacted_thinking", "data": "secret"}]
+    for message in ({"reasoning": "hm"}, {"thinking_blocks": blocks}, {"reasoning_content": "hm", "thinking_blocks": blocks}):
+        body, request = sent({"messages": [{"role": "assistant", "content": "yes", **message}]})
+        assert body["messages"] == [{"role": "assistant", "content": "yes", "thinking": "hm"}]
+        assert request.dropped == []
+
+
+def test_a_property_that_allows_anything_is_an_empty_object() -> None:
+    tool = {"type": "function", "function": {"name": "f", "parameters": {"properties": {"a": True, "b": {"type": "string"}}}}}
+    body, _ = sent({"tools": [tool]})
+    assert body["tools"][0]["function"]["parameters"] == {"type": "object", "properties": {"a": {}, "b": {"type": "string"}}}
+
+
+def test_a_picture_of_an_earlier_answer_and_an_error_of_a_tool() -> None:
+    pictures = [{"index": 0, "type": "image_url", "image_url": {"url": "data:image/png;base64,iVBORw0KGgo="}}]
+    drew = {"role": "assistant", "content": "There", "images": pictures}
+    failed = {"role": "tool", "tool_call_id": "x", "name": "f", "content": "no", "is_error": True}
+    body, request = sent({"messages": [drew, failed]})
+    assert body["messages"][0]["images"] == ["iVBORw0KGgo="]
+    assert request.dropped == ["messages[].is_error"]
