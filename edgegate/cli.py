@@ -120,6 +120,17 @@ def _price(rate: Rate | None) -> str:
     return "price unknown" if rate is None else f"${rate.input / 1e6:g} in, ${rate.output / 1e6:g} out per million tokens"
 
 
+def _replay(options: argparse.Namespace, _: Mapping[str, str]) -> int:
+    module = importlib.import_module("edgegate.server.replay")
+    try:
+        for line in module.replay(options.file, options.provider, options.client):
+            print(line)
+    except module.ReplayError as error:
+        print(f"edgegate: {error}", file=sys.stderr)
+        return FAILED
+    return OK
+
+
 def _version(_: argparse.Namespace, __: Mapping[str, str]) -> int:
     print(f"edgegate {__version__}")
     return OK
@@ -175,6 +186,12 @@ def _parser() -> argparse.ArgumentParser:
     simulate.add_argument("--host", default="127.0.0.1")
     simulate.add_argument("--port", "-p", type=_port, default=8090)
     simulate.set_defaults(command=_simulate)
+
+    again = commands.add_parser("replay", help="show what the dialects make of a recorded exchange")
+    again.add_argument("file", type=Path, metavar="FILE", help="JSON with path, request, status and response")
+    again.add_argument("--provider", default="", metavar="DIALECT", help="write the request for this provider, not the recorded one")
+    again.add_argument("--client", default="", metavar="FORMAT", help="write the reply in this format, e.g. anthropic.messages")
+    again.set_defaults(command=_replay)
 
     commands.add_parser("version", help="print the version").set_defaults(command=_version)
     return parser

@@ -170,7 +170,7 @@ class Exchange:
             request = parse_object(self.body)
             self.client.check(request)
             self._request = request
-            self.model = self.model or request.get("model") or ""
+            self.model = self.model or self.client.model(request)
             self.stream = self.operation in STREAMED and self.client.streams(request)
         return self._request
 

@@ -105,10 +105,16 @@ def _provider(name: str, options: ProviderOptions, known: tuple[Vendor, ...]) ->
             yield f"{path}.dialect", f"no dialect {shown(dialect)}{near}"
         else:
             yield path, f"the name is none of a dialect, so the entry needs `dialect`{near}"
-    elif not options.base_url and not vendor.base_url:
-        yield path, f"`base_url` is needed: {vendor.name} has no public address"
+    elif not (options.base_url or vendor.base_url):
+        try:
+            if not vendor.address(options):
+                yield path, f"`{vendor.needs}` is needed: {vendor.name} has no address of its own without it"
+        except ValueError as error:
+            yield path, str(error)
     if options.base_url:
         yield from _url(f"{path}.base_url", options.base_url, credentials="`api_key`")
+    if options.token_file and options.token_command:
+        yield f"{path}.token_command", "a token comes from `token_file` or from `token_command`, not from both"
     if options.ca_file and not Path(options.ca_file).is_file():
         yield f"{path}.ca_file", f"no file {options.ca_file}"
     for header in options.headers:

@@ -5,12 +5,15 @@ address, variables and model prefixes are. Looks at the environment only: nothin
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Iterable, Mapping
-from dataclasses import dataclass
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import dataclass, field
+from typing import Any
 from urllib.parse import urlsplit
 
 from edgegate.config.model import ProviderOptions, Secret
+from edgegate.dialects.bedrock.address import bedrock_address
 from edgegate.dialects.compat import COMPAT
+from edgegate.dialects.gemini.vertex import vertex_address
 
 OLLAMA_PORT = 11434
 
@@ -22,6 +25,8 @@ class Vendor:
     version: the path that ends the address of a dialect whose endpoints stand below it (OpenAI's `/v1`, as SDKs are given it).
     surplus: paths that users give although the dialect's endpoints begin with them.
     shared_key: the key's variable serves other purposes too, so that it alone adds no provider.
+    variables: options beside key and address that come from the environment where the entry leaves them out.
+    address: the base URL where it depends on other options; "" as long as these are missing. `needs` names them.
     """
 
     name: str
@@ -32,6 +37,9 @@ class Vendor:
     version: str = ""
     surplus: tuple[str, ...] = ()
     shared_key: bool = False
+    variables: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
+    address: Callable[[ProviderOptions], str] = lambda options: ""
+    needs: str = "base_url"
 
 
 NATIVE = (
@@ -66,6 +74,37 @@ NATIVE = (
         ("MISTRAL_API_KEY",),
         version="/v1",
     ),
+    Vendor(
+        "azure",
+        "",
+        keys=("AZURE_OPENAI_API_KEY",),
+        urls=("AZURE_OPENAI_ENDPOINT",),
+        surplus=("/v1", "/openai"),
+        variables={"api_version": ("OPENAI_API_VERSION",)},
+    ),
+    Vendor("openai-responses", "https://api.openai.com/v1", keys=("OPENAI_API_KEY",), version="/v1", shared_key=True),
+    Vendor(
+        "vertex",
+        "",
+        variables={"project": ("GOOGLE_CLOUD_PROJECT",), "location": ("GOOGLE_CLOUD_LOCATION",)},
+        address=lambda options: vertex_address(options.location or "global") if options.project else "",
+        needs="project",
+    ),
+    Vendor(
+        "bedrock",
+        "",
+        keys=("AWS_BEARER_TOKEN_BEDROCK",),
+        variables={"region": ("AWS_REGION", "AWS_DEFAULT_REGION"), "profile": ("AWS_PROFILE",)},
+        address=lambda options: bedrock_address(options.region) if options.region else "",
+        needs="region",
+    ),
+    Vendor(
+        "cohere",
+        "https://api.cohere.com",
+        ("command-", "c4ai-", "rerank-v", "embed-v"),
+        ("CO_API_KEY", "COHERE_API_KEY"),
+        surplus=("/v2", "/v1"),
+    ),
     Vendor("ollama", f"http://127.0.0.1:{OLLAMA_PORT}", (), (), ("OLLAMA_URL", "OLLAMA_HOST"), surplus=("/v1", "/api")),
 )
 """The vendors whose dialect has code of its own."""
@@ -93,7 +132,10 @@ def discover(
     no `base_url` of its own: a key goes to no other host than the vendor's unless somebody wrote it there.
     """
     by_name = {vendor.name: vendor for vendor in (vendors() if known is None else known)}
-    found = {name: _addressed(options, by_name.get(options.dialect or name)) for name, options in providers.items()}
+    found = {}
+    for name, options in providers.items():
+        vendor = by_name.get(options.dialect or name)
+        found[name] = options if vendor is None else _addressed(_from_environment(options, vendor, env), vendor)
     for vendor in by_name.values():
         key = next((env[name] for name in vendor.keys if env.get(name)), "").strip()
         url = next((env[name] for name in vendor.urls if env.get(name)), "").strip()
@@ -101,11 +143,21 @@ def discover(
             url = _ollama(url)
         entry = found.get(vendor.name)
         if entry is None:
-            if (key and not vendor.shared_key) or (url and not vendor.keys):
-                found[vendor.name] = _addressed(ProviderOptions(base_url=url, api_key=Secret(key)), vendor)
+            made = _from_environment(ProviderOptions(base_url=url, api_key=Secret(key)), vendor, env)
+            reachable = url or vendor.base_url or address_of(vendor, made)
+            if reachable and ((key and not vendor.shared_key) or (url and not vendor.keys)):
+                found[vendor.name] = _addressed(made, vendor)
         elif entry.dialect in ("", vendor.name) and not entry.base_url and not entry.api_key:
             found[vendor.name] = _addressed(dataclasses.replace(entry, base_url=url, api_key=Secret(key)), vendor)
     return found
+
+
+def address_of(vendor: Vendor, options: ProviderOptions) -> str:
+    """The base URL that a vendor's other options lead to; "" if they are missing or lead nowhere."""
+    try:
+        return vendor.address(options)
+    except ValueError:
+        return ""
 
 
 def base_address(url: str, vendor: Vendor) -> str:
@@ -125,8 +177,18 @@ def base_address(url: str, vendor: Vendor) -> str:
     return url
 
 
-def _addressed(options: ProviderOptions, vendor: Vendor | None) -> ProviderOptions:
-    if vendor is None or not options.base_url:
+def _from_environment(options: ProviderOptions, vendor: Vendor, env: Mapping[str, str]) -> ProviderOptions:
+    """The options that an entry leaves out and the vendor's own tools read from variables."""
+    found: dict[str, Any] = {}
+    for option, names in vendor.variables.items():
+        value = next((env[name] for name in names if env.get(name)), "").strip()
+        if value and not getattr(options, option):
+            found[option] = value
+    return dataclasses.replace(options, **found) if found else options
+
+
+def _addressed(options: ProviderOptions, vendor: Vendor) -> ProviderOptions:
+    if not options.base_url:
         return options
     return dataclasses.replace(options, base_url=base_address(options.base_url, vendor))
 

@@ -120,6 +120,12 @@ class ProviderOptions:
         "named. drop: left out and named. reject: 400 naming them.",
         choices=("map", "drop", "reject"),
     )
+    responses: str = option(
+        "auto",
+        "Dialect openai: whether the provider has `/responses` itself. auto: api.openai.com has, other addresses have not. native: "
+        "requests of the Responses API go there as they are. translate: they become chats.",
+        choices=("auto", "native", "translate"),
+    )
     token_file: str = option("", "File that holds the bearer token, read again when it changes: Vertex, Entra ID.")
     token_command: tuple[str, ...] = option(
         (), "Command that prints the bearer token, e.g. `[gcloud, auth, print-access-token]`; run again every `token_lifetime`."

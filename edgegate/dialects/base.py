@@ -204,6 +204,16 @@ class ClientFormat(Protocol):
     stream_type: bytes = b"text/event-stream; charset=utf-8"
     """Content type of its streams."""
 
+    def model(self, request: Json) -> str:
+        """The model that a checked request names; "" where the format has it in the path."""
+        name: str = request.get("model") or ""
+        return name
+
+    def local(self, request: Json, created: int) -> bytes | None:
+        """The whole reply to a checked request that asks a translated provider nothing, such as one that only loads a model;
+        None for any other. `created`: Unix seconds."""
+        return None
+
     def streams(self, request: Json) -> bool:
         """Whether a checked request asks for a stream."""
         return request.get("stream") is True

@@ -9,11 +9,17 @@ Extensions, all optional, all named as other software already names them:
   block follows, whole, when its signature has arrived.
 - `cache_control` on content parts, messages and tools: Anthropic's prompt caching marks.
 - `tool_calls[].extra_content.google.thought_signature`: Gemini's signature of a call (the name Google's own OpenAI
-  endpoint uses); the same on a message: the signature of its text.
+  endpoint uses); the same on a message: the signature of its text; on a content part or an image: the part's. What else only
+  Gemini has a word for stands there too (`dialects/gemini/conversation.py` and `parts.py`).
+- `choices[].extra_content.google`: what Gemini tells of an answer and does not want back (grounding metadata);
+  `choices[].native_finish_reason`: the provider's own word where OpenAI has none (OpenRouter's name for it).
 - `message.reasoning_details` / `delta.reasoning_details`: OpenRouter's list for reasoning that must be sent back. Reasoning
   items of OpenAI's Responses are `{type: reasoning.encrypted, id, data, format: openai-responses-v1, index}` and
   `{type: reasoning.summary, id, summary, format, index}`; `index` is the place among the output items of the reply.
+  Reasoning that Mistral signed is `{type: reasoning.text, text, signature, format: mistral-v1, index}`.
 - A client that has one opaque place only keeps the state of other vendors as a seal in it (see `sealed.py`).
+- `message.provider_items` / `delta.provider_items`: items of OpenAI's Responses that the chat has no word for (what its tools
+  did), whole, each with its `index`; `extra_content.openai` of a message or call: its item's `id`, `index` and the like.
 - `message.images` / `delta.images`: generated pictures, `{index, type: image_url, image_url: {url: "data:..."}}`.
 - `message.annotations`: citations. `{type: url_citation, url_citation: {url, title, start_index, end_index}}`; those of
   documents keep their vendor's own type.
@@ -66,6 +72,8 @@ def read_usage(value: Any, usage: Usage) -> bool:
     completion = value.get("completion_tokens_details") or {}
     usage.input_tokens = count(value.get("prompt_tokens"))
     usage.output_tokens = count(value.get("completion_tokens"))
+    if "prompt_tokens" not in value and not usage.output_tokens:  # embeddings and rerank at Voyage
+        usage.input_tokens = count(value.get("total_tokens"))
     if isinstance(prompt, dict):
         usage.cached_tokens = count(prompt.get("cached_tokens"))
         usage.cache_write_tokens = count(prompt.get("cache_write_tokens"))

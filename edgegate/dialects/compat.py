@@ -12,7 +12,17 @@ from dataclasses import dataclass, field
 from types import MappingProxyType
 
 from edgegate.dialects.openai.provider import OpenAIProvider
-from edgegate.dialects.openai.quirks import CHAT, CHAT_AND_COMPLETIONS, CHAT_AND_EMBEDDINGS, OPENAI, MaxTokens, Quirks
+from edgegate.dialects.openai.quirks import (
+    CHAT,
+    CHAT_AND_COMPLETIONS,
+    CHAT_AND_EMBEDDINGS,
+    CHAT_AND_RESPONSES,
+    OPENAI,
+    PATHS,
+    MaxTokens,
+    Quirks,
+)
+from edgegate.dialects.sealed import RESPONSES
 
 
 @dataclass(frozen=True, slots=True)
@@ -78,16 +88,19 @@ _ROWS = (
         "DEEPSEEK_API_KEY",
         ("deepseek-",),
         # a thinking model refuses a tool loop without its own reasoning (deepseek/chat-*-toolresult-*)
-        Quirks(paths=CHAT, max_tokens=MaxTokens.OLD, keeps=_THINKING),
+        Quirks(paths=CHAT_AND_RESPONSES, max_tokens=MaxTokens.OLD, keeps=_THINKING),
     ),
     Compat(
         "openrouter",
         "https://openrouter.ai/api/v1",
         "OPENROUTER_API_KEY",
         ("openrouter/",),
-        Quirks(keeps=frozenset(("reasoning", "reasoning_content", "reasoning_details", "cache_control"))),
+        Quirks(
+            paths=PATHS,
+            keeps=frozenset(("reasoning", "reasoning_content", "reasoning_details", RESPONSES, "cache_control", "video_url", "file_url")),
+        ),
     ),
-    Compat("xai", "https://api.x.ai/v1", "XAI_API_KEY", ("grok-",), Quirks(paths=CHAT_AND_COMPLETIONS)),
+    Compat("xai", "https://api.x.ai/v1", "XAI_API_KEY", ("grok-",), Quirks(paths={**CHAT_AND_COMPLETIONS, **CHAT_AND_RESPONSES})),
     Compat(
         "cerebras",
         "https://api.cerebras.ai/v1",

@@ -2,21 +2,31 @@
 
 from __future__ import annotations
 
+import os
+import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 from typing import Any
+from urllib.parse import urlsplit
 
 from edgegate.access.keys import Key, KeyRing, digest
 from edgegate.chain import Stage
-from edgegate.config.discover import vendor_defaults
+from edgegate.config.discover import address_of, vendor_defaults
 from edgegate.config.model import Config, KeyOptions, ProviderOptions, TranslateOptions
 from edgegate.dialects.anthropic.provider import AnthropicProvider
+from edgegate.dialects.azure.provider import AzureProvider
 from edgegate.dialects.base import ProviderSide
+from edgegate.dialects.bedrock.provider import BedrockProvider
+from edgegate.dialects.cohere.provider import CohereProvider
 from edgegate.dialects.compat import COMPAT
 from edgegate.dialects.gemini.provider import GeminiProvider
+from edgegate.dialects.gemini.vertex import VertexProvider
 from edgegate.dialects.http import HttpProvider
 from edgegate.dialects.mistral.provider import MistralProvider
 from edgegate.dialects.ollama.provider import OllamaProvider
+from edgegate.dialects.openai.provider import OpenAIProvider
+from edgegate.dialects.openai.quirks import OPENAI, USUAL
+from edgegate.dialects.responses.provider import ResponsesProvider
 from edgegate.ledger.prices import Prices
 from edgegate.observe.metrics import Metrics
 from edgegate.routing.catalog import Catalog, Provider
@@ -27,9 +37,12 @@ from edgegate.stages.forward import Forward
 from edgegate.stages.meter import Meter
 from edgegate.stages.route import Route
 from edgegate.stages.translate import Translate
+from edgegate.upstream.aws import AwsCredential
 from edgegate.upstream.bearer import CommandToken, FileToken
 from edgegate.upstream.credential import Credential
 from edgegate.upstream.deadlines import Deadlines
+
+OPENAI_HOST = "api.openai.com"
 
 Sides = Mapping[str, tuple[ProviderSide, ProviderOptions]]
 
@@ -41,28 +54,48 @@ def build_sides(config: Config) -> dict[str, tuple[ProviderSide, ProviderOptions
     for name, options in config.providers.items():
         dialect = options.dialect or name
         vendor = vendor_defaults(dialect)
-        side = _side(dialect, translate)
         if vendor is not None:
-            options = replace(options, base_url=options.base_url or vendor.base_url, prefixes=options.prefixes or vendor.prefixes)
-        sides[name] = (side, options)
+            base_url = options.base_url or vendor.base_url or address_of(vendor, options)
+            options = replace(options, base_url=base_url, prefixes=options.prefixes or vendor.prefixes)
+        sides[name] = (provider_side(dialect, options, translate), options)
     return sides
 
 
-def _side(dialect: str, translate: TranslateOptions) -> ProviderSide:
-    if dialect == "anthropic":
-        return AnthropicProvider(default_max_tokens=translate.default_max_tokens)
-    if dialect == "gemini":
-        return GeminiProvider()
-    if dialect == "mistral":
-        return MistralProvider()
-    if dialect == "ollama":
-        return OllamaProvider()
-    if dialect == "http":
-        return HttpProvider()
+def provider_side(dialect: str, options: ProviderOptions, translate: TranslateOptions) -> ProviderSide:
+    """The provider side of a dialect. Raises `ValueError` for a name that is none."""
+    match dialect:
+        case "anthropic":
+            return AnthropicProvider(default_max_tokens=translate.default_max_tokens)
+        case "azure":
+            return AzureProvider(options.api_version)
+        case "bedrock":
+            return BedrockProvider()
+        case "cohere":
+            return CohereProvider()
+        case "gemini":
+            return GeminiProvider()
+        case "vertex":
+            return VertexProvider(options.project, options.location or "global")
+        case "mistral":
+            return MistralProvider()
+        case "ollama":
+            return OllamaProvider()
+        case "openai":
+            return _openai(options)
+        case "openai-responses":
+            return ResponsesProvider()
+        case "http":
+            return HttpProvider()
     row = COMPAT.get(dialect)
     if row is None:
         raise ValueError(f"unknown dialect {dialect!r}")
     return row.provider()
+
+
+def _openai(options: ProviderOptions) -> ProviderSide:
+    """OpenAI itself, or one of the many servers that are configured as it: few of these have the Responses API."""
+    native = options.responses == "native" or (options.responses == "auto" and urlsplit(options.base_url).hostname == OPENAI_HOST)
+    return OpenAIProvider("openai", OPENAI if native else replace(OPENAI, paths=USUAL))
 
 
 def build_catalog(config: Config, sides: Sides, simulated: frozenset[str]) -> Catalog:
@@ -103,14 +136,16 @@ def build_keys(options: Sequence[KeyOptions]) -> KeyRing:
     return KeyRing(keys)
 
 
-def build_credentials(sides: Sides, clock: Callable[[], float]) -> dict[str, Credential]:
+def build_credentials(sides: Sides, clock: Callable[[], float], environ: Mapping[str, str]) -> dict[str, Credential]:
     """The credentials of the providers for which a fixed header line is not enough."""
     found: dict[str, Credential] = {}
-    for name, (_, options) in sides.items():
+    for name, (side, options) in sides.items():
         if options.token_file:
             found[name] = FileToken(options.token_file, clock)
         elif options.token_command:
             found[name] = CommandToken(options.token_command, options.token_lifetime, clock)
+        elif side.name == "bedrock" and not options.api_key:
+            found[name] = AwsCredential(environ, time.time, region=options.region, profile=options.profile)
     return found
 
 
@@ -138,7 +173,7 @@ def build_stages(
             case "translate":
                 return Translate(options)
             case "forward":
-                return Forward(options, sides, build_credentials(sides, clock), deadlines, server.body_timeout, server.max_body)
+                return Forward(options, sides, build_credentials(sides, clock, os.environ), deadlines, server.body_timeout, server.max_body)
             case "meter":
                 return Meter(Prices.load(config.prices), metrics)
         raise ValueError(f"unknown stage {name!r}")

@@ -27,6 +27,7 @@ from edgegate.server.body import BodyStream, read_body
 from edgegate.server.connection import ClientConnection
 from edgegate.server.framing import check_framing
 from edgegate.server.heads import HeadWriter, OwnHeaders, as_stream
+from edgegate.server.models import asked_model
 from edgegate.server.relay import Relay, end_taps
 from edgegate.server.surfaces import Listing, Surfaces, relayed
 from edgegate.taps import Outcome
@@ -170,10 +171,13 @@ class Gate:
 
     async def _elsewhere(self, request: web.BaseRequest, ex: Exchange, state: State) -> web.StreamResponse:
         """Paths that are no surface: the list of models, and what goes on byte by byte."""
-        listing = self._surfaces.listing(ex.path, ex.headers)
-        if listing is not None and request.method in ("GET", "HEAD"):
+        listing = self._surfaces.listing(request.method, ex.path, ex.headers)
+        if listing is not None:
             ex.operation, ex.client = Operation.MODELS, listing.client
-            return await self._run(request, ex, _models(state, ex, listing))
+            ex.model = listing.model
+            if request.method == "POST":
+                ex.body = await read_body(request, state.server.max_body, state.server.body_timeout)
+            return await self._run(request, ex, _models(state, listing))
         found = relayed(ex.path, state.relays)
         through = passed(ex.path, ex.headers) if found is None else None
         if found is not None:
@@ -350,11 +354,14 @@ def _close_attempt(attempt: Attempt, ex: Exchange, now: float) -> None:
         attempt.error = ex.error.code
 
 
-def _models(state: State, ex: Exchange, listing: Listing) -> Proceed:
+def _models(state: State, listing: Listing) -> Proceed:
     """The chain for model lists: whoever may call may see them, so its auth stage stands before the answer."""
 
     async def answer(ex: Exchange) -> Reply:
-        return Reply(200, [JSON], state.models.render(listing.model, ex.client.dialect, ex.key, ex.query), "")
+        model = listing.model
+        if ex.body:
+            model = asked_model(ex.body)
+        return Reply(200, [JSON], state.models.render(listing.wanted, model, ex.client.dialect, ex.key, ex.query, ex.created), "")
 
     return state.guarded(answer)
 

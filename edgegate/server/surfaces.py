@@ -1,7 +1,7 @@
 """Surfaces: which path speaks which format. The one table of the HTTP paths that apps use.
 
 Most are fixed; Gemini's and Azure's hold the model. What is no surface may be a list of models (`listing`), a path that is passed
-through (`passing.py`), or a relayed one.
+through (`routing/passing.py`), or a relayed one.
 """
 
 from __future__ import annotations
@@ -9,15 +9,23 @@ from __future__ import annotations
 import re
 from collections.abc import Mapping
 from dataclasses import dataclass
-from urllib.parse import unquote
+from urllib.parse import parse_qs, unquote
 
-from edgegate.dialects.anthropic.client import MessagesClient
+from edgegate.dialects.anthropic.client import CountTokensClient, MessagesClient
 from edgegate.dialects.base import ClientSide
+from edgegate.dialects.cohere.client import CohereChatClient, CohereEmbedClient, LooseRerankClient, RerankClient
+from edgegate.dialects.gemini import client as gemini
+from edgegate.dialects.ollama.client import OllamaChatClient, OllamaGenerateClient
+from edgegate.dialects.ollama.embedding import OllamaEmbedClient, OllamaOldEmbedClient
 from edgegate.dialects.openai.client import ChatClient
 from edgegate.dialects.openai.completions import CompletionsClient
 from edgegate.dialects.openai.embeddings import EmbeddingsClient
+from edgegate.dialects.responses.client import ResponsesClient
+from edgegate.server.models import Wanted
 
-_GEMINI = re.compile(r"/v1(?:beta|alpha|beta1)?/(?:projects/[^/]+/locations/[^/]+/)?(?:publishers/google/)?models/([^/:]+):([A-Za-z]+)")
+_GEMINI = re.compile(
+    r"/v1(?:beta|alpha|beta1)?/(?:projects/[^/]+/locations/[^/]+/)?(?:publishers/google/)?(?:models|tunedModels)/(.+):([A-Za-z]+)"
+)
 _AZURE = re.compile(r"/openai/deployments/([^/]+)(/chat/completions|/completions|/embeddings)")
 
 
@@ -31,9 +39,10 @@ class Surface:
 
 @dataclass(frozen=True, slots=True)
 class Listing:
-    """A path that lists what is configured: all models, or the one in the path."""
+    """A path that says something about the configured models; `model` is the one in the path."""
 
     client: ClientSide
+    wanted: Wanted
     model: str = ""
 
 
@@ -41,37 +50,85 @@ class Surfaces:
     """All surfaces of one gateway, and the guess at whose error shape an unknown path wants."""
 
     def __init__(self) -> None:
-        chat, completions, embeddings, messages = ChatClient(), CompletionsClient(), EmbeddingsClient(), MessagesClient()
+        chat, completions, embeddings = ChatClient(), CompletionsClient(), EmbeddingsClient()
         self.openai: ClientSide = chat
-        self.anthropic: ClientSide = messages
+        self.anthropic: ClientSide = MessagesClient()
+        self.ollama: ClientSide = OllamaChatClient()
+        self.cohere: ClientSide = CohereChatClient()
         self.posts: dict[str, Surface] = {}
-        self._azure: dict[str, ClientSide] = {}
-        for path, client in {"/chat/completions": chat, "/completions": completions, "/embeddings": embeddings}.items():
+        openai = {"/chat/completions": chat, "/completions": completions, "/embeddings": embeddings, "/responses": ResponsesClient()}
+        for path, client in openai.items():
             self.posts["/v1" + path] = self.posts[path] = Surface(client)
-            self._azure[path] = client
-        self.posts["/v1/messages"] = Surface(messages)
+        self._azure: dict[str, ClientSide] = {path: openai[path] for path in ("/chat/completions", "/completions", "/embeddings")}
+        loose = LooseRerankClient()  # as Jina, Voyage and vLLM serve it
+        others = {
+            "/v1/messages": self.anthropic,
+            "/v1/messages/count_tokens": CountTokensClient(),
+            "/api/chat": self.ollama,
+            "/api/generate": OllamaGenerateClient(),
+            "/api/embed": OllamaEmbedClient(),
+            "/api/embeddings": OllamaOldEmbedClient(),
+            "/v2/chat": self.cohere,
+            "/v2/embed": CohereEmbedClient(),
+            "/v2/rerank": RerankClient(),
+            "/v1/rerank": loose,
+            "/rerank": loose,
+        }
+        self.posts |= {path: Surface(client) for path, client in others.items()}
+        generate = gemini.GenerateClient()
+        self.gemini: ClientSide = generate
+        self._gemini: dict[str, ClientSide] = {
+            "generateContent": generate,
+            "streamGenerateContent": gemini.StreamClient(array=True),
+            "countTokens": gemini.CountTokensClient(),
+            "embedContent": gemini.EmbedClient(),
+            "batchEmbedContents": gemini.BatchEmbedClient(),
+        }
+        self._gemini_events = gemini.StreamClient(array=False)
 
     def find(self, path: str, query: str) -> Surface | None:
         """The surface of a path that holds a model."""
-        found = _AZURE.fullmatch(path)
+        found = _GEMINI.fullmatch(path)
         if found is not None:
-            return Surface(self._azure[found[2]], unquote(found[1]))
-        return None
+            client = self._gemini.get(found[2])
+            if client is None:
+                return None
+            if found[2] == "streamGenerateContent" and parse_qs(query).get("alt") == ["sse"]:
+                client = self._gemini_events
+            return Surface(client, unquote(found[1]))
+        found = _AZURE.fullmatch(path)
+        return Surface(self._azure[found[2]], unquote(found[1])) if found is not None else None
 
     def guess(self, path: str, headers: Mapping[str, str]) -> ClientSide:
         """Whose words an error on a path that is no surface should use."""
         if "anthropic-version" in headers or path == "/v1/messages" or path.startswith(("/anthropic/", "/v1/messages/")):
             return self.anthropic
-        return self.openai
+        if "x-goog-api-key" in headers or path.startswith(("/v1beta/", "/v1beta1/", "/v1alpha/", "/upload/v1beta/", "/gemini/")):
+            return self.gemini
+        if path.startswith(("/api/", "/ollama/")):
+            return self.ollama
+        return self.cohere if path.startswith(("/v2/", "/cohere/")) else self.openai
 
-    def listing(self, path: str, headers: Mapping[str, str]) -> Listing | None:
-        """What a GET of this path lists, or None."""
-        for prefix in ("/v1/models", "/models"):
+    def listing(self, method: str, path: str, headers: Mapping[str, str]) -> Listing | None:
+        """What a request for this path lists, or None."""
+        if path in ("/api/tags", "/api/ps", "/api/version", "/api/show"):
+            wanted = {"tags": Wanted.LIST, "ps": Wanted.RUNNING, "version": Wanted.VERSION, "show": Wanted.MODEL}[path[5:]]
+            expected = ("POST",) if wanted is Wanted.MODEL else ("GET", "HEAD")
+            return Listing(self.ollama, wanted) if method in expected else None
+        if method not in ("GET", "HEAD"):
+            return None
+        for prefix in ("/v1/models", "/models", "/v1beta/models", "/v1alpha/models"):
             if path == prefix or path == prefix + "/":
-                return Listing(self.guess(path, headers))
+                return Listing(self._lister(path, headers), Wanted.LIST)
             if path.startswith(prefix + "/"):
-                return Listing(self.guess(path, headers), unquote(path[len(prefix) + 1 :]))
+                return Listing(self._lister(path, headers), Wanted.MODEL, unquote(path[len(prefix) + 1 :]))
         return None
+
+    def _lister(self, path: str, headers: Mapping[str, str]) -> ClientSide:
+        """Whose list a path is. `/v1/models` is OpenAI's, Anthropic's, Gemini's and Cohere's: their SDKs say who they are."""
+        if "x-client-name" in headers or "cohere" in headers.get("X-Fern-SDK-Name", ""):
+            return self.cohere
+        return self.guess(path, headers)
 
 
 def relayed(path: str, providers: Mapping[str, object]) -> tuple[str, str] | None:

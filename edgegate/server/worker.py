@@ -153,7 +153,9 @@ def with_simulator(config: Config, port: int) -> Config:
     """The configuration with the built-in simulator in the place of every provider."""
     base = f"http://127.0.0.1:{port}"
     providers = {
-        "openai": ProviderOptions(dialect="openai", base_url=f"{base}/v1", models=("gpt-4o-mini", "text-embedding-3-small")),
+        "openai": ProviderOptions(
+            dialect="openai", base_url=f"{base}/v1", models=("gpt-4o-mini", "text-embedding-3-small"), responses="native"
+        ),
         "anthropic": ProviderOptions(dialect="anthropic", base_url=base, models=("claude-haiku-4-5",)),
         "gemini": ProviderOptions(dialect="gemini", base_url=base, models=("gemini-2.5-flash",)),
         "ollama": ProviderOptions(dialect="ollama", base_url=base, models=("llama3.2",)),

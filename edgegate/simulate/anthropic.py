@@ -6,16 +6,25 @@ the version header, and the signatures of thinking blocks, which must come back 
 
 from __future__ import annotations
 
-import base64
-import hashlib
 import json
 import re
 from typing import Any
 
 import orjson
 
+from edgegate.simulate import media
+from edgegate.simulate.anthropic_strict import (
+    COUNT_TOKENS,
+    MESSAGES,
+    VENDOR,
+    check_fields,
+    check_last_step,
+    check_redacted,
+    check_signature,
+)
 from edgegate.simulate.mind import Answer, Question, Tool, answer, input_tokens, portions
-from edgegate.simulate.vendor import Asked, Event, Framing, Json, Refusal, Reply, Script, Whole, need
+from edgegate.simulate.seal import seal
+from edgegate.simulate.vendor import Asked, Event, Framing, Json, Refusal, Reply, Script, Vendor, Whole, need
 
 MODELS = {
     "claude-opus-5-5": "Claude Opus 5.5",
@@ -36,7 +45,7 @@ _TAKES_SYSTEM_TURNS = re.compile(r"claude-opus-4-[89]|claude-(sonnet|haiku|opus|
 _SHOWN = ("temperature", "top_p", "top_k", "thinking", "metadata", "output_config", "service_tier")
 
 
-class Anthropic:
+class Anthropic(Vendor):
     name = "anthropic"
     content_type = "application/json"
     says_retry_after = True
@@ -59,6 +68,9 @@ class Anthropic:
         message = refusal.message or message.format(model=refusal.model or "simulated")
         return {"type": "error", "error": {"type": kind, "message": message}, "request_id": f"req_{request_id}"}
 
+    def error_headers(self, refusal: Refusal, request_id: str) -> dict[str, str]:
+        return {"x-should-retry": "false"} if refusal.status == 404 else {}
+
     def error_event(self, request_id: str) -> Event:
         return Event(orjson.dumps(self.error(Refusal(529), request_id)).decode(), "error")
 
@@ -66,6 +78,7 @@ class Anthropic:
 def messages(asked: Asked) -> Reply:
     """POST /v1/messages"""
     body = asked.body
+    check_fields(body, MESSAGES)
     need(isinstance(body.get("max_tokens"), int), "max_tokens: Field required")
     need(body["max_tokens"] > 0, "max_tokens: Input should be greater than or equal to 1")
     question = _question(asked)
@@ -74,6 +87,7 @@ def messages(asked: Asked) -> Reply:
         budget = thinking.get("budget_tokens")
         need(isinstance(budget, int) and budget >= 1024, "thinking.enabled.budget_tokens: Input should be greater than or equal to 1024")
         need(budget < body["max_tokens"], "`max_tokens` must be greater than `thinking.budget_tokens`.")
+        need(body.get("temperature") in (None, 1), "`temperature` may only be set to 1 when thinking is enabled.")
         need(question.choice in ("auto", "none"), "Thinking may not be enabled when tool_choice forces tool use.")
     one = answer(question)
     blocks = _blocks(one)
@@ -93,6 +107,7 @@ def messages(asked: Asked) -> Reply:
 
 def count_tokens(asked: Asked) -> Reply:
     """POST /v1/messages/count_tokens"""
+    check_fields(asked.body, COUNT_TOKENS)
     return Whole({"input_tokens": input_tokens(_question(asked))})
 
 
@@ -113,11 +128,6 @@ def _model(name: str) -> Json:
     return {"type": "model", "id": name, "display_name": MODELS[name], "created_at": "2025-01-01T00:00:00Z"}
 
 
-def signature(thinking: str) -> str:
-    """The signature of a thinking block, which the vendor checks when the block comes back."""
-    return base64.b64encode(b"edgegate simulated " + hashlib.sha256(thinking.encode()).digest()).decode()
-
-
 def _question(asked: Asked) -> Question:
     body = asked.body
     need("anthropic-version" in asked.headers, "anthropic-version: header is required")
@@ -133,7 +143,10 @@ def _question(asked: Asked) -> Question:
     system = body.get("system")
     question.system = system if isinstance(system, str) else "\n".join(str(block.get("text", "")) for block in system or [])
     _read_tools(body, question)
-    _read_turns(_merged(turns or []), question)
+    merged = _merged(turns or [])
+    _read_turns(merged, question, asked)
+    if (body.get("thinking") or {}).get("type") == "enabled":
+        check_last_step(merged)
     wanted = (body.get("output_config") or {}).get("format") or body.get("output_format") or {}
     question.schema = wanted.get("schema")
     return question
@@ -172,7 +185,7 @@ def _merged(turns: list[Any]) -> list[Json]:
     return merged
 
 
-def _read_turns(turns: list[Json], question: Question) -> None:
+def _read_turns(turns: list[Json], question: Question, asked: Asked) -> None:
     open_calls: set[str] = set()
     for at, turn in enumerate(turns):
         role = str(turn["role"])
@@ -180,7 +193,7 @@ def _read_turns(turns: list[Json], question: Question) -> None:
         need(role != "system" or (bool(newest) and at > 0), f"messages.{at}: role 'system' is not supported on this model")
         if role == "system":
             text, _ = _read_blocks(
-                [{"type": "text", "text": turn["content"]}] if isinstance(turn["content"], str) else turn["content"], "", False
+                [{"type": "text", "text": turn["content"]}] if isinstance(turn["content"], str) else turn["content"], "", asked, False
             )
             question.system += ("\n" if question.system else "") + text
             continue
@@ -206,10 +219,11 @@ def _read_turns(turns: list[Json], question: Question) -> None:
             "Each `tool_result` block must have a corresponding `tool_use` block in the previous message.",
         )
         question.results = [_result(block.get("content")) for block in results]
-        text, images = _read_blocks(blocks, f"messages.{at}.content", role == "assistant")
+        text, images = _read_blocks(blocks, f"messages.{at}.content", asked, role == "assistant")
         open_calls = {str(block.get("id")) for block in blocks if block.get("type") == "tool_use"}
         if role == "user" and (text or images or not results):
-            question.prompt, question.images = text, images
+            question.prompt = text
+            question.see(images)
             question.results = [] if text else question.results
         question.roles.append(role)
         question.texts.append(
@@ -218,8 +232,8 @@ def _read_turns(turns: list[Json], question: Question) -> None:
     need(not open_calls, f"messages.{len(turns) - 1}: `tool_use` ids were found without `tool_result` blocks immediately after")
 
 
-def _read_blocks(blocks: list[Any], where: str, from_model: bool) -> tuple[str, int]:
-    text, images = "", 0
+def _read_blocks(blocks: list[Any], where: str, asked: Asked, from_model: bool) -> tuple[str, list[str]]:
+    text, images = "", []
     for at, block in enumerate(blocks):
         kind = block.get("type")
         if kind == "text":
@@ -239,13 +253,14 @@ def _read_blocks(blocks: list[Any], where: str, from_model: bool) -> tuple[str, 
                     f"{where}.{at}.image.source.base64: Field required",
                 )
                 need(not str(source["data"]).startswith("data:"), f"{where}.{at}.image.source.base64: invalid base64 data")
-            images += 1
+            data, declared = str(source.get("data") or ""), str(source.get("media_type") or "")
+            images.append(media.of_base64(data, declared) if data else media.of_url(str(source.get("url") or source.get("file_id"))))
         elif kind == "tool_use":
             need(isinstance(block.get("input"), dict), f"{where}.{at}.tool_use.input: Input should be a valid dictionary")
-        elif kind == "thinking" and str(block.get("signature", "")).startswith("ZWRnZWdhdGUg"):  # one of ours: see signature()
-            need(block["signature"] == signature(str(block.get("thinking"))), f"{where}.{at}: Invalid `signature` in `thinking` block")
         elif kind == "thinking":
-            need(bool(block.get("signature")), f"{where}.{at}.thinking.signature: Field required")
+            check_signature(block, f"{where}.{at}", asked)
+        elif kind == "redacted_thinking":
+            check_redacted(f"{where}.{at}", asked)
         else:
             need(isinstance(kind, str), f"{where}.{at}.type: Field required")
     return text, images
@@ -271,7 +286,7 @@ def _blocks(one: Answer) -> list[Json]:
     blocks: list[Json] = []
     if one.thinking:
         thinking = "".join(one.thinking)
-        blocks.append({"type": "thinking", "thinking": thinking, "signature": signature(thinking)})
+        blocks.append({"type": "thinking", "thinking": thinking, "signature": seal(VENDOR, thinking)})
     if one.pieces:
         blocks.append({"type": "text", "text": one.text})
     blocks += [{"type": "tool_use", "id": f"toolu_{call.id}", "name": call.name, "input": call.arguments} for call in one.calls]

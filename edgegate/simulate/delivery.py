@@ -1,17 +1,19 @@
 """Sends a reply to the client, with the fault that was asked for.
 
-Streams of SSE go through aiohttp-sse, one event a write; NDJSON and Gemini's JSON array through a plain StreamResponse.
+Streams of SSE go through aiohttp-sse, one event a write; NDJSON, Gemini's JSON array and Amazon's frames through a plain StreamResponse.
 """
 
 from __future__ import annotations
 
 import asyncio
+from dataclasses import replace
 from typing import Any
 
 import orjson
 from aiohttp import web
 from aiohttp_sse import EventSourceResponse
 
+from edgegate.simulate.eventstream import frame
 from edgegate.simulate.faults import HTML, Fault
 from edgegate.simulate.vendor import Event, Framing, Refusal, Script, Vendor, Whole
 
@@ -24,6 +26,7 @@ async def deliver(
     """Sends the whole reply, or as much of it as the fault lets through."""
     if isinstance(reply, Script):
         return await _play(request, vendor, reply, fault, headers, request_id)
+    headers = {**headers, **reply.headers}
     body = orjson.dumps(reply.body)
     if fault.kind in ("error-in-stream", "error-at-start"):
         body = orjson.dumps(vendor.error(Refusal(503), request_id))
@@ -46,6 +49,7 @@ async def refuse(vendor: Vendor, refusal: Refusal, headers: dict[str, str], requ
         return web.Response(status=refusal.status, text=HTML, content_type="text/html", headers=headers)
     if refusal.retry_after_s and vendor.says_retry_after:
         headers = {**headers, "retry-after": refusal.retry_after_s}
+    headers = {**headers, **vendor.error_headers(refusal, request_id)}
     body = orjson.dumps(vendor.error(refusal, request_id))
     return web.Response(status=refusal.status, body=body, headers={**headers, "Content-Type": vendor.content_type})
 
@@ -78,7 +82,7 @@ def cast(script: Script, fault: Fault, error: Event) -> list[Event]:
         case "error-in-stream":
             return [*half, error]
         case "bad-json":
-            broken = Event(half[-1].data[: len(half[-1].data) // 2], half[-1].name)
+            broken = replace(half[-1], data=half[-1].data[: len(half[-1].data) // 2])
             return [*half, broken, *script.events[len(half) :], *script.finish, *script.terminal]
     return script.events + script.finish + script.terminal
 
@@ -87,7 +91,7 @@ async def _play(
     request: web.Request, vendor: Vendor, script: Script, fault: Fault, headers: dict[str, str], request_id: str
 ) -> web.StreamResponse:
     events = cast(script, fault, vendor.error_event(request_id))
-    stage = _stage(script.framing, headers)
+    stage = _stage(script.framing, {**headers, **script.headers})
     await stage.open(request)
     try:
         for at, event in enumerate(events):
@@ -143,6 +147,16 @@ class _Lines:
         pass
 
 
+class _Frames(_Lines):
+    """Amazon's event stream; it has no pings."""
+
+    async def show(self, event: Event) -> None:
+        await self.response.write(frame(event))
+
+    async def ping(self, _: Event | None) -> None:
+        pass
+
+
 class _Sse:
     """Server-sent events; pings are comments, or events where the vendor has them."""
 
@@ -169,4 +183,6 @@ class _Sse:
 
 
 def _stage(framing: Framing, headers: dict[str, str]) -> _Lines | _Sse:
+    if framing is Framing.FRAMES:
+        return _Frames(framing, headers)
     return _Lines(framing, headers) if framing in (Framing.LINES, Framing.ARRAY) else _Sse(framing, headers)

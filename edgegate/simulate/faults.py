@@ -15,7 +15,7 @@
 | `pings` | a whole answer with comments or pings between its events |
 | `cut` | half of the answer, then the connection closes in the middle of the body |
 | `no-finish` | half of the answer, then a clean end: no finish reason, no terminal event |
-| `no-done` | the finish reason is sent, the terminal event is not (Ollama: neither, they are one line; Gemini: no change) |
+| `no-done` | the finish reason is sent, the terminal event is not (Ollama: neither, being one line; Gemini: no change; Bedrock: no usage) |
 | `error-in-stream` | half of the answer, then an error event; plain: 200 with an error object |
 | `error-at-start` | an error event as the first event of a 200 |
 | `bad-json` | one event in the middle is not JSON; plain: half of the JSON with a matching length |

@@ -6,14 +6,15 @@ responses that answer no call, arguments that are no objects, and schema keyword
 
 from __future__ import annotations
 
-import base64
-import hashlib
 import json
 import re
 from typing import Any
 
-from edgegate.simulate.mind import Answer, Question, Tool, answer, count, embedding, input_tokens
-from edgegate.simulate.vendor import Asked, Event, Framing, Json, Refusal, Reply, Script, Whole, need
+from edgegate.simulate import gemini_fields, gemini_state, media
+from edgegate.simulate.gemini_embed import text_of
+from edgegate.simulate.gemini_fields import field
+from edgegate.simulate.mind import Answer, Question, Tool, answer, input_tokens
+from edgegate.simulate.vendor import Asked, Event, Framing, Json, Refusal, Reply, Script, Vendor, Whole, need
 
 MODELS = ("gemini-2.5-flash", "gemini-2.5-pro", "gemini-3-flash-preview", "gemini-embedding-001")
 _STATUS = {
@@ -35,7 +36,7 @@ _SHOWN = ("temperature", "topP", "topK", "seed", "presencePenalty", "frequencyPe
 _PIECES_PER_EVENT = 4  # Gemini's events carry a phrase, not a word
 
 
-class Gemini:
+class Gemini(Vendor):
     name = "gemini"
     content_type = "application/json; charset=UTF-8"
     says_retry_after = False
@@ -89,27 +90,13 @@ def stream(asked: Asked) -> Reply:
 
 def count_tokens(asked: Asked) -> Reply:
     """POST /v1beta/models/{model}:countTokens"""
-    body = _field(asked.body, "generateContentRequest") or asked.body
-    total = input_tokens(_question(asked, body))
-    return Whole({"totalTokens": total, "promptTokensDetails": [{"modality": "TEXT", "tokenCount": total}]})
-
-
-def embed(asked: Asked) -> Reply:
-    """POST /v1beta/models/{model}:embedContent"""
-    return Whole({"embedding": _embedding(asked.body, asked.model)})
-
-
-def batch_embed(asked: Asked) -> Reply:
-    """POST /v1beta/models/{model}:batchEmbedContents"""
-    requests = asked.body.get("requests")
-    need(isinstance(requests, list) and bool(requests), "* BatchEmbedContentsRequest.requests: at least one request is required")
-    for one in requests or []:
-        need(
-            one.get("model") == f"models/{asked.model}",
-            f"* BatchEmbedContentsRequest.requests[0].model: unexpected model {one.get('model')!r}, expected models/{asked.model}",
-        )
-    total = sum(count(_text(_field(one, "content") or {})) for one in requests or [])
-    return Whole({"embeddings": [_embedding(one, asked.model) for one in requests or []], "usageMetadata": {"promptTokenCount": total}})
+    body = field(asked.body, "generateContentRequest") or asked.body
+    question = _question(asked, body)
+    total = input_tokens(question)
+    counted: Json = {"totalTokens": total, "promptTokensDetails": [{"modality": "TEXT", "tokenCount": total}]}
+    if "publishers" in asked.target:
+        counted["totalBillableCharacters"] = sum(len("".join(text.split())) for text in [question.system, *question.texts])
+    return Whole(counted)
 
 
 def models(asked: Asked) -> Reply:
@@ -136,47 +123,42 @@ def _model(name: str) -> Json:
     }
 
 
-def _field(value: Any, name: str) -> Any:
-    """A field under its JSON name or its proto name."""
-    if not isinstance(value, dict):
-        return None
-    return value[name] if name in value else value.get(re.sub(r"([A-Z])", lambda found: "_" + found.group(1).lower(), name))
-
-
 def _answers(asked: Asked) -> tuple[Question, list[Answer]]:
     question = _question(asked, asked.body)
-    wanted = _field(_field(asked.body, "generationConfig"), "candidateCount") or 1
+    wanted = field(field(asked.body, "generationConfig"), "candidateCount") or 1
     need(isinstance(wanted, int) and 0 < wanted <= 8, "* GenerateContentRequest.generation_config.candidate_count: must be between 1 and 8")
     return question, [answer(question, number) for number in range(wanted)]
 
 
 def _question(asked: Asked, body: Json) -> Question:
+    gemini_fields.check(body)
     contents = body.get("contents")
     need(isinstance(contents, list) and bool(contents), "* GenerateContentRequest.contents: contents is not specified")
-    config = _field(body, "generationConfig") or {}
+    config = field(body, "generationConfig") or {}
     question = Question(
-        asked.model, seed=asked.raw, max_tokens=_field(config, "maxOutputTokens"), stop=list(_field(config, "stopSequences") or [])
+        asked.model, seed=asked.raw, max_tokens=field(config, "maxOutputTokens"), stop=list(field(config, "stopSequences") or [])
     )
-    question.settings = {name: value for name in _SHOWN if (value := _field(config, name)) is not None}
-    question.system = _text(_field(body, "systemInstruction") or {})
+    question.settings = {name: value for name in _SHOWN if (value := field(config, name)) is not None}
+    question.system = text_of(field(body, "systemInstruction") or {})
     _read_tools(body, question)
-    _read_contents(contents or [], question)
-    thinking = _field(config, "thinkingConfig") or {}
-    question.think = _field(thinking, "thinkingBudget") not in (None, 0) or _field(thinking, "thinkingLevel") not in (None, "MINIMAL")
-    question.think = question.think or bool(_field(thinking, "includeThoughts"))
-    question.settings["includeThoughts"] = bool(_field(thinking, "includeThoughts"))
-    if _field(config, "responseMimeType") == "application/json":
-        subset = _field(config, "responseSchema")
+    _read_contents(contents or [], question, asked)
+    gemini_state.check(contents or [], asked)
+    thinking = field(config, "thinkingConfig") or {}
+    question.think = field(thinking, "thinkingBudget") not in (None, 0) or field(thinking, "thinkingLevel") not in (None, "MINIMAL")
+    question.think = question.think or bool(field(thinking, "includeThoughts"))
+    question.settings["includeThoughts"] = bool(field(thinking, "includeThoughts")) or "think" in asked.model
+    if field(config, "responseMimeType") == "application/json":
+        subset = field(config, "responseSchema")
         if subset is not None:
             _check_subset(subset, "generation_config.response_schema")
-        question.schema = subset if subset is not None else _field(config, "responseJsonSchema")
+        question.schema = subset if subset is not None else field(config, "responseJsonSchema")
         question.json_mode = True
     return question
 
 
 def _read_tools(body: Json, question: Question) -> None:
     for at, tool in enumerate(body.get("tools") or []):
-        for number, function in enumerate(_field(tool, "functionDeclarations") or []):
+        for number, function in enumerate(field(tool, "functionDeclarations") or []):
             where = f"tools[{at}].function_declarations[{number}]"
             need(
                 bool(re.fullmatch(r"[A-Za-z_][\w.:-]{0,63}", str(function.get("name", "")))),
@@ -185,15 +167,15 @@ def _read_tools(body: Json, question: Question) -> None:
             subset = function.get("parameters")
             if subset is not None:
                 _check_subset(subset, f"{where}.parameters")
-            schema = subset if subset is not None else _field(function, "parametersJsonSchema")
+            schema = subset if subset is not None else field(function, "parametersJsonSchema")
             question.tools.append(Tool(str(function["name"]), schema or {"type": "object", "properties": {}}))
-    config = _field(_field(body, "toolConfig"), "functionCallingConfig") or {}
+    config = field(field(body, "toolConfig"), "functionCallingConfig") or {}
     mode = str(config.get("mode") or "AUTO").upper()
     need(
         mode in ("AUTO", "ANY", "NONE", "VALIDATED", "MODE_UNSPECIFIED"),
         f"Invalid value at 'tool_config.function_calling_config.mode': {mode!r}",
     )
-    names = _field(config, "allowedFunctionNames") or []
+    names = field(config, "allowedFunctionNames") or []
     need(not names or mode in ("ANY", "VALIDATED"), "allowed_function_names can only be set when the function calling mode is ANY.")
     question.choice = "none" if mode == "NONE" else "auto" if mode != "ANY" else str(names[0]) if len(names) == 1 else "any"
 
@@ -215,17 +197,17 @@ def _check_subset(schema: Any, where: str) -> None:
             _check_subset(value, f"{where}.{key}")
 
 
-def _read_contents(contents: list[Any], question: Question) -> None:
+def _read_contents(contents: list[Any], question: Question, asked: Asked) -> None:
     calls: list[str] = []
-    for content in contents:
-        role = content.get("role") or "user"
-        need(role in ("user", "model", "function"), "Please use a valid role: user, model.")
+    for at, content in enumerate(contents):
+        role = content.get("role") or ("" if "publishers" in asked.target else "user")  # Vertex AI wants it said
+        need(role in ("user", "model"), "Please use a valid role: user, model.")
         parts = content.get("parts") or []
         need(bool(parts) or role == "model", "* GenerateContentRequest.contents: contents.parts must not be empty.")
         for part in parts:
-            arguments = (_field(part, "functionCall") or {}).get("args", {})
+            arguments = (field(part, "functionCall") or {}).get("args", {})
             need(isinstance(arguments, dict), "Invalid value at 'contents.parts.function_call.args': expected an object")
-        responses = [found for part in parts if (found := _field(part, "functionResponse"))]
+        responses = [found for part in parts if (found := field(part, "functionResponse"))]
         for response in responses:
             need(
                 isinstance(response.get("response"), dict),
@@ -238,33 +220,38 @@ def _read_contents(contents: list[Any], question: Question) -> None:
             "Please ensure that the number of function response parts is equal to the number of function call parts "
             "of the function call turn.",
         )
-        called = [str(found.get("name")) for part in parts if (found := _field(part, "functionCall"))]
+        need(
+            at > 0 or role != "model" or not any(field(part, "functionCall") for part in parts),
+            "Please ensure that function call turn comes immediately after a user turn or after a function response turn.",
+        )
+        called = [str(found.get("name")) for part in parts if (found := field(part, "functionCall"))]
         calls = calls + called if role == "model" else []  # recorded: calls in two model turns in a row, answered together
-        text = _text(content)
-        question.results = [json.dumps(response["response"], ensure_ascii=False) for response in responses]
+        text = text_of(content)
+        results = [_said(response["response"]) for response in responses]
+        question.results = results if not text else []
         if role != "model" and (text or not responses):
             question.prompt = text
-            question.images = sum(1 for part in parts if _is_image(part))
+            question.see([seen for part in parts if (seen := _image(part))])
         question.roles.append(role)
-        question.texts.append(" ".join([text, *question.results]).strip())
+        question.texts.append(" ".join([text, *results]).strip())
 
 
-def _is_image(part: Any) -> bool:
-    inline, file = _field(part, "inlineData"), _field(part, "fileData")
+def _said(response: Json) -> str:
+    """What a function answered: its one text, or all of it."""
+    only = list(response.values())
+    return only[0] if len(only) == 1 and isinstance(only[0], str) else json.dumps(response, ensure_ascii=False)
+
+
+def _image(part: Any) -> str:
+    """What is seen in an image part, "" for other parts."""
+    inline, file = field(part, "inlineData"), field(part, "fileData")
     if isinstance(inline, dict):
-        need(
-            not str(inline.get("data", "")).startswith("data:"),
-            "Invalid value at 'contents.parts.inline_data.data': Base64 decoding failed",
-        )
-    return str(_field(inline or file, "mimeType") or ("image/" if file else "")).startswith("image/")
-
-
-def _text(content: Any) -> str:
-    if isinstance(content, str):
-        return content
-    parts = content.get("parts") if isinstance(content, dict) else content
-    parts = parts if isinstance(parts, list) else [parts]
-    return "".join(str(part.get("text", "")) for part in parts if isinstance(part, dict) and not part.get("thought"))
+        data = str(inline.get("data", ""))
+        need(not data.startswith("data:"), "Invalid value at 'contents.parts.inline_data.data': Base64 decoding failed")
+        need(bool(field(inline, "mimeType")), "Unable to submit request because it must have a mimeType parameter in inlineData.")
+        return media.of_base64(data, str(field(inline, "mimeType"))) if str(field(inline, "mimeType")).startswith("image/") else ""
+    kind = str(field(file, "mimeType") or ("image/" if file else ""))
+    return media.of_url(str(field(file, "fileUri"))) if kind.startswith("image/") else ""
 
 
 def _parts(one: Answer, question: Question) -> list[Json]:
@@ -273,9 +260,13 @@ def _parts(one: Answer, question: Question) -> list[Json]:
         parts.append({"text": "".join(one.thinking), "thought": True})
     if one.pieces:
         parts.append({"text": one.text})
-    signed = {"thoughtSignature": _signature(one)} if question.think else {}
     for at, call in enumerate(one.calls):  # only the first of parallel calls is signed
-        parts.append({"functionCall": {"name": call.name, "args": call.arguments}} | (signed if at == 0 else {}))
+        part: Json = {"functionCall": {"name": call.name, "args": call.arguments}}
+        if at == 0 and (question.thinks or gemini_state.wants_signatures(question.model)):
+            part["thoughtSignature"] = gemini_state.of_call(call.name, call.arguments)
+        parts.append(part)
+    if parts and question.thinks and not one.calls:
+        parts[-1]["thoughtSignature"] = gemini_state.of_answer(one.id)
     return parts
 
 
@@ -290,13 +281,9 @@ def _groups(one: Answer, question: Question) -> list[tuple[list[Json], int]]:
         groups.append(([{"text": "".join(some)}], len(some)))
     if one.calls:
         groups += [([part], 1) for part in _parts(one, question) if "functionCall" in part]
-    elif question.think:
-        groups.append(([{"text": "", "thoughtSignature": _signature(one)}], 0))
+    elif question.thinks:
+        groups.append(([{"text": "", "thoughtSignature": gemini_state.of_answer(one.id)}], 0))
     return groups or [([], 0)]
-
-
-def _signature(one: Answer) -> str:
-    return base64.b64encode(b"edgegate simulated " + hashlib.sha256(one.id.encode()).digest()).decode()
 
 
 def _candidate(index: int, parts: list[Json], finish: str | None) -> Json:
@@ -319,14 +306,3 @@ def _usage(answers: list[Answer], thoughts: int | None = None, written: int | No
 
 def _tail(question: Question, one: Answer) -> Json:
     return {"modelVersion": question.model, "responseId": one.id}
-
-
-def _embedding(body: Json, name: str) -> Json:
-    content = _field(body, "content")
-    need(isinstance(content, dict) and bool(content.get("parts")), "* EmbedContentRequest.content: contents is not specified")
-    dimensions = (
-        _field(body, "outputDimensionality")
-        or _field(_field(body, "embedContentConfig"), "outputDimensionality")
-        or (3072 if "embedding" in name else 768)
-    )
-    return {"values": embedding(_text(content), int(dimensions))}

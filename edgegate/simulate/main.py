@@ -1,8 +1,8 @@
-"""The provider simulator: a server that speaks the real wire formats of OpenAI, Anthropic, Gemini and Ollama without any key.
+"""The provider simulator: a server that speaks the real wire formats of the providers without any key.
 
-`serve` runs it as a process, `start` inside another one. Each vendor's address is this server's own (for OpenAI with `/v1`);
-no key is needed or looked at. Answers are deterministic: see `mind.py` for what a prompt can ask for and `faults.py` for the
-model names that make it fail. Every reply carries `x-edgegate-simulated: true`; `GET /` tells the traffic so far.
+`serve` runs it as a process, `start` inside another one. Which vendor answers at which path is in `paths.py`. No key is needed, and none is
+looked at but by Azure and Bedrock, which want to see one. Answers are deterministic: see `mind.py` for what a prompt can ask for and
+`faults.py` for the model names that make it fail. Every reply carries `x-edgegate-simulated: true`; `GET /` tells the traffic so far.
 """
 
 from __future__ import annotations
@@ -18,9 +18,9 @@ from typing import Any
 import orjson
 from aiohttp import web
 
-from edgegate.simulate import anthropic, gemini, ollama, openai
 from edgegate.simulate.delivery import deliver, refuse, spoil
 from edgegate.simulate.faults import fault_of
+from edgegate.simulate.paths import routes, shared_vendors
 from edgegate.simulate.vendor import Asked, Endpoint, Refusal, Script, Vendor
 
 MAX_BODY = 64 << 20  # several images in base64
@@ -46,46 +46,18 @@ class Simulator:
     def application(self) -> web.Application:
         app = web.Application(client_max_size=MAX_BODY)
         app.on_response_prepare.append(_mark)
-        gpt, claude, google, local = openai.OpenAI(), anthropic.Anthropic(), gemini.Gemini(), ollama.Ollama()
-
-        def post(path: str, vendor: Vendor, endpoint: Endpoint) -> None:
-            app.router.add_post(path, self._handler(vendor, endpoint))
-
-        post("/v1/chat/completions", gpt, openai.chat)
-        post("/v1/completions", gpt, openai.completions)
-        post("/v1/embeddings", gpt, openai.embeddings)
-        post("/v1/messages", claude, anthropic.messages)
-        post("/v1/messages/count_tokens", claude, anthropic.count_tokens)
-        for verb, endpoint in (
-            ("generateContent", gemini.generate),
-            ("streamGenerateContent", gemini.stream),
-            ("countTokens", gemini.count_tokens),
-            ("embedContent", gemini.embed),
-            ("batchEmbedContents", gemini.batch_embed),
-        ):
-            post(rf"/{{version:v1|v1beta}}/models/{{model:.+}}:{verb}", google, endpoint)
-        post("/api/chat", local, ollama.chat)
-        post("/api/generate", local, ollama.generate)
-        post("/api/embed", local, ollama.embed)
-        post("/api/embeddings", local, ollama.embeddings)
-        post("/api/show", local, ollama.show)
-        lists = self._by_header(gpt, openai.models, claude, anthropic.models, google, gemini.models)
-        one = self._by_header(gpt, openai.model, claude, anthropic.model, google, gemini.model)
-        app.router.add_get("/v1/models", lists)
-        app.router.add_get("/v1/models/{model:.+}", one)
-        app.router.add_get("/v1beta/models", self._handler(google, gemini.models))
-        app.router.add_get("/v1beta/models/{model:.+}", self._handler(google, gemini.model))
-        app.router.add_get("/api/tags", self._handler(local, ollama.tags))
-        app.router.add_get("/api/version", self._handler(local, ollama.version))
+        for route in routes():
+            app.router.add_route(route.method, route.path, self._handler(route.vendor, route.endpoint))
+        shared = shared_vendors()
+        app.router.add_get("/v1/models", self._by_header([(each.vendor, each.models) for each in shared]))
+        app.router.add_get("/v1/models/{model:.+}", self._by_header([(each.vendor, each.model) for each in shared]))
         app.router.add_get("/", self._about)
-        app.router.add_route("*", "/{rest:.*}", self._by_header(gpt, _unknown, claude, _unknown, google, _unknown))
+        app.router.add_route("*", "/{rest:.*}", self._by_header([(each.vendor, _unknown) for each in shared]))
         return app
 
-    def _by_header(
-        self, gpt: Vendor, of_gpt: Endpoint, claude: Vendor, of_claude: Endpoint, google: Vendor, of_google: Endpoint
-    ) -> _Handler:
-        """One path, three vendors: told apart by the headers their SDKs send."""
-        openais, anthropics, googles = self._handler(gpt, of_gpt), self._handler(claude, of_claude), self._handler(google, of_google)
+    def _by_header(self, answers: list[tuple[Vendor, Endpoint]]) -> _Handler:
+        """One path, three vendors (see `shared_vendors`): told apart by the headers their SDKs send."""
+        openais, anthropics, googles = [self._handler(vendor, endpoint) for vendor, endpoint in answers]
 
         async def handle(request: web.Request) -> web.StreamResponse:
             if "anthropic-version" in request.headers:
@@ -123,14 +95,14 @@ class Simulator:
             reply = endpoint(asked)
         except Refusal as refusal:
             return await refuse(vendor, refusal, headers, request_id)
-        except (AttributeError, TypeError, KeyError, ValueError):  # JSON of another shape than the endpoints read
+        except (AttributeError, TypeError, LookupError, ValueError):  # JSON of another shape than the endpoints read
             return await refuse(vendor, Refusal(400, "A field of the request has the wrong type."), headers, request_id)
         spoiled = await spoil(fault, isinstance(reply, Script), headers)
         return spoiled or await deliver(request, vendor, reply, fault, headers, request_id)
 
     async def _about(self, request: web.Request) -> web.Response:
         return web.json_response(
-            {"simulated": True, "formats": ["openai", "anthropic", "gemini", "ollama"], "traffic": asdict(self.traffic)}
+            {"simulated": True, "formats": sorted({route.vendor.name for route in routes()}), "traffic": asdict(self.traffic)}
         )
 
 
@@ -145,7 +117,7 @@ def _read(request: web.Request, raw: bytes) -> Asked:
             raise Refusal(400, "The body of your request must be a JSON object.")
     model = request.match_info.get("model") or body.get("model") or body.get("name") or ""
     headers = {name.lower(): value for name, value in request.headers.items()}
-    return Asked(body, raw, headers, request.query, str(model))
+    return Asked(body, raw, headers, request.query, str(model), request.method, request.raw_path)
 
 
 def _unknown(asked: Asked) -> Any:

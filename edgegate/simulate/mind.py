@@ -8,7 +8,10 @@ The prompt (the last user message) steers the answer:
   sequences (they stand in it) nor the limit cut it.
 - the name of a tool that was given: a call of it, arguments made from its schema; with the word `parallel`, calls of every
   tool named (two of it, if only one is named). A tool result as the last message gets a text answer.
-- anything else: a text that says it is simulated and echoes the prompt, shortened.
+- `search` in it, where the vendor was given its own web search: a search, and a citation of what it found.
+- anything else: a text that says it is simulated and echoes the prompt, shortened, with what its images are.
+
+A model whose name has `think` in it thinks without being asked.
 """
 
 from __future__ import annotations
@@ -47,6 +50,7 @@ class Question:
     prompt: str = ""
     results: list[str] = field(default_factory=list)  # tool results after the last assistant turn
     images: int = 0
+    media: list[str] = field(default_factory=list)  # what the images of the prompt are: see media.py
     tools: list[Tool] = field(default_factory=list)
     choice: str = "auto"
     parallel: bool = True
@@ -57,6 +61,20 @@ class Question:
     stop: list[str] = field(default_factory=list)
     settings: dict[str, Any] = field(default_factory=dict)  # shown by `report`
     seed: bytes = b""  # what ids are derived from: the request's bytes
+    web_search: bool = False  # the vendor may search the web: it does so when the prompt says "search"
+
+    @property
+    def thinks(self) -> bool:
+        """Asked to, or a model that cannot help it."""
+        return self.think or "think" in self.model.lower()
+
+    @property
+    def searches(self) -> bool:
+        return self.web_search and "search" in self.prompt.lower()
+
+    def see(self, media: list[str]) -> None:
+        """Takes in the images of the prompt."""
+        self.images, self.media = len(media), media
 
 
 @dataclass(slots=True)
@@ -87,7 +105,7 @@ class Answer:
 
 def answer(question: Question, number: int = 0) -> Answer:
     """The answer, or its variant `number` when several were asked for (`n`)."""
-    thinking = pieces(f"The user said {_short(question.prompt)!r}. A simulated model need not think for long.") if question.think else []
+    thinking = pieces(f"The user said {_short(question.prompt)!r}. A simulated model need not think for long.") if question.thinks else []
     calls = _calls(question, number)
     reporting = question.prompt.strip().lower() == "report"
     text, stopped_by = ("", None) if calls else _until(_text(question, number), [] if reporting else question.stop)
@@ -160,7 +178,8 @@ def _text(question: Question, number: int) -> str:
         else f"{NOTICE} You said: {_short(question.prompt)}"
     )
     if question.images:
-        said += f" (with {question.images} image{'s' if question.images > 1 else ''})"
+        shown = f": {'; '.join(question.media)}" if question.media else ""
+        said += f" (with {question.images} image{'s' if question.images > 1 else ''}{shown})"
     return f"{said} (choice {number + 1})" if number else said
 
 
@@ -171,6 +190,7 @@ def _report(question: Question) -> dict[str, Any]:
         "roles": question.roles,
         "texts": question.texts,
         "images": question.images,
+        "media": question.media,
         "tools": [tool.name for tool in question.tools],
         "tool_choice": question.choice,
         "max_tokens": question.max_tokens,

@@ -13,8 +13,9 @@ from typing import Any
 
 import orjson
 
+from edgegate.simulate import media
 from edgegate.simulate.mind import Answer, Question, Tool, answer, count, embedding
-from edgegate.simulate.vendor import Asked, Event, Framing, Json, Refusal, Reply, Script, Whole, need
+from edgegate.simulate.vendor import Asked, Event, Framing, Json, Refusal, Reply, Script, Vendor, Whole, need
 
 MODELS = ("llama3.2:latest", "qwen3:latest", "nomic-embed-text:latest")
 _AT = "2025-01-01T00:00:00.000000Z"
@@ -30,7 +31,7 @@ _MESSAGES = {
 _SHOWN = ("temperature", "top_p", "top_k", "seed", "presence_penalty", "frequency_penalty", "num_ctx")
 
 
-class Ollama:
+class Ollama(Vendor):
     name = "ollama"
     content_type = "application/json; charset=utf-8"
     says_retry_after = True
@@ -74,7 +75,8 @@ def chat(asked: Asked) -> Reply:
         if role == "system":
             question.system += ("\n" if question.system else "") + content
         if role == "user":
-            question.prompt, question.images = content, _images(message.get("images"))
+            question.prompt = content
+            question.see(_images(message.get("images")))
         question.roles.append(role)
         question.texts.append(content)
     for tool in asked.body.get("tools") or []:
@@ -103,7 +105,8 @@ def generate(asked: Asked) -> Reply:
     prompt = asked.body.get("prompt") or ""
     need(isinstance(prompt, str), "json: cannot unmarshal array into Go struct field GenerateRequest.prompt of type string")
     question.prompt, question.system = prompt, asked.body.get("system") or ""
-    question.texts, question.images = [prompt], _images(asked.body.get("images"))
+    question.texts = [prompt]
+    question.see(_images(asked.body.get("images")))
     one = answer(question)
     end = _end(one) | {"context": [1, 2, 3]}
     if asked.body.get("stream") is False:
@@ -204,13 +207,13 @@ def _question(asked: Asked) -> Question:
     return question
 
 
-def _images(images: Any) -> int:
+def _images(images: Any) -> list[str]:
     for image in images or []:
         try:
             base64.b64decode(str(image), validate=True)
         except binascii.Error as error:
             raise Refusal(400, "illegal base64 data at input byte 4") from error
-    return len(images or [])
+    return [media.of_base64(str(image)) for image in images or []]
 
 
 def _calls(one: Answer) -> Json:

@@ -1,4 +1,4 @@
-"""OpenAI's wire format: chat completions, legacy completions, embeddings, models, and the errors.
+"""OpenAI's wire format: chat completions and the errors; what is no chat is in `openai_data.py`.
 
 Strict where a badly translated request would show: roles, tool messages that answer no call, calls left without an answer.
 A named tool choice finishes with `stop`, as OpenAI's own does.
@@ -6,21 +6,31 @@ A named tool choice finishes with `stop`, as OpenAI's own does.
 
 from __future__ import annotations
 
-import base64
 import json
-import struct
+import re
 from typing import Any
 
 import orjson
 
-from edgegate.simulate.mind import CREATED, Answer, Call, Question, Tool, answer, count, embedding, portions
-from edgegate.simulate.vendor import Asked, Event, Framing, Json, Refusal, Reply, Script, Whole, need
+from edgegate.simulate import media
+from edgegate.simulate.mind import CREATED, Answer, Call, Question, Tool, answer, portions
+from edgegate.simulate.strict import fields, unknown
+from edgegate.simulate.vendor import Asked, Event, Framing, Json, Refusal, Reply, Script, Vendor, Whole, need
 
-MODELS = ("gpt-4o", "gpt-4o-mini", "gpt-5", "gpt-5-mini", "text-embedding-3-small", "text-embedding-3-large")
 _ROLES = ("system", "developer", "user", "assistant", "tool", "function")
 _FINISH = {"stop": "stop", "length": "length", "calls": "tool_calls"}
-_DONE = Event("[DONE]")
+DONE = Event("[DONE]")
 _SHOWN = ("temperature", "top_p", "seed", "frequency_penalty", "presence_penalty", "user", "reasoning_effort", "service_tier", "metadata")
+
+_CHAT = fields(
+    "audio frequency_penalty function_call functions logit_bias logprobs max_completion_tokens max_tokens messages metadata "
+    "modalities model moderation n parallel_tool_calls prediction presence_penalty prompt_cache_key prompt_cache_options "
+    "prompt_cache_retention reasoning_effort response_format safety_identifier seed service_tier stop store stream stream_options "
+    "temperature tool_choice tools top_logprobs top_p user verbosity web_search_options"
+)
+_TOOL = frozenset({"name", "description", "parameters", "strict", "cache_control"})
+_REASONS = re.compile(r"^(ft:)?(o\d|gpt-5)(?!.*-chat)")
+"""Models that think, which take `max_completion_tokens` only."""
 
 _ERRORS: dict[int, tuple[str, str | None, str]] = {
     400: ("invalid_request_error", None, "The request was refused by the simulator."),
@@ -37,7 +47,7 @@ _ERRORS: dict[int, tuple[str, str | None, str]] = {
 }
 
 
-class OpenAI:
+class OpenAI(Vendor):
     name = "openai"
     content_type = "application/json"
     says_retry_after = True
@@ -69,9 +79,12 @@ class OpenAI:
         return Event(orjson.dumps(self.error(Refusal(500), request_id)).decode())
 
 
-def chat(asked: Asked) -> Reply:
-    """POST /v1/chat/completions"""
+def chat(asked: Asked, strict: bool = True, tells: str = "") -> Reply:
+    """POST /v1/chat/completions. Vendors that only resemble OpenAI are not `strict` about arguments, and have a field that `tells` what
+    was thought."""
     body = asked.body
+    if strict:
+        refuse_unknown(body, _CHAT)
     question = _question(asked)
     wanted = body.get("n") or 1
     need(isinstance(wanted, int) and 0 < wanted <= 128, "Invalid 'n': expected an integer between 1 and 128.", "n")
@@ -86,97 +99,15 @@ def chat(asked: Asked) -> Reply:
     }
     if body.get("stream"):
         options = body.get("stream_options") or {}
-        return _stream(head | {"object": "chat.completion.chunk"}, answers, bool(options.get("include_usage")), named)
-    choices = [_choice(at, one, named) for at, one in enumerate(answers)]
-    return Whole(head | {"object": "chat.completion", "choices": choices, "usage": _usage(answers)})
+        return _stream(head | {"object": "chat.completion.chunk"}, answers, bool(options.get("include_usage")), named, tells)
+    choices = [_choice(at, one, named, tells) for at, one in enumerate(answers)]
+    return Whole(head | {"object": "chat.completion", "choices": choices, "usage": usage_of(answers)})
 
 
-def completions(asked: Asked) -> Reply:
-    """POST /v1/completions"""
-    body = asked.body
-    need("model" in body, "you must provide a model parameter")
-    prompts = body.get("prompt", "<|endoftext|>")
-    if not isinstance(prompts, list) or (prompts and isinstance(prompts[0], int)):
-        prompts = [prompts]
-    stops = body.get("stop") or []
-    limit = body["max_tokens"] if isinstance(body.get("max_tokens"), int) else 16
-    need(
-        limit >= 0,
-        f"Invalid 'max_tokens': integer below minimum value. Expected a value >= 0, but got {limit} instead.",
-        "max_tokens",
-        "integer_below_min_value",
-    )
-    answers: list[tuple[str, Answer]] = []
-    for prompt in prompts:
-        text = prompt if isinstance(prompt, str) else " ".join(map(str, prompt))
-        question = Question(
-            asked.model,
-            texts=[text],
-            prompt=text,
-            max_tokens=limit,
-            stop=[stops] if isinstance(stops, str) else list(stops),
-            seed=asked.raw,
-        )
-        answers += [(text if body.get("echo") else "", answer(question, number)) for number in range(body.get("n") or 1)]
-    head = {"id": f"cmpl-{answers[0][1].id}", "object": "text_completion", "created": CREATED, "model": asked.model}
-    usage = _usage([one for _, one in answers]) | {"prompt_tokens": sum(count(p) if isinstance(p, str) else len(p) for p in prompts)}
-    usage = {"prompt_tokens": usage["prompt_tokens"], "completion_tokens": usage["completion_tokens"]}
-    usage["total_tokens"] = sum(usage.values())
-    if not body.get("stream"):
-        choices = [
-            {"text": echo + one.text, "index": at, "logprobs": None, "finish_reason": one.finish} for at, (echo, one) in enumerate(answers)
-        ]
-        return Whole(head | {"choices": choices, "usage": usage})
-    include_usage = bool((body.get("stream_options") or {}).get("include_usage"))
-    more: Json = {"usage": None} if include_usage else {}
-    script = Script(Framing.SSE, [], terminal=[_DONE])
-    for at, (echo, one) in enumerate(answers):
-        for text in ([echo] if echo else []) + one.pieces:
-            script.events.append(_event(head | {"choices": [{"text": text, "index": at, "logprobs": None, "finish_reason": None}]} | more))
-        script.finish.append(_event(head | {"choices": [{"text": "", "index": at, "logprobs": None, "finish_reason": one.finish}]} | more))
-    if include_usage:
-        script.finish.append(_event(head | {"choices": [], "usage": usage}))
-    return script
-
-
-def embeddings(asked: Asked) -> Reply:
-    """POST /v1/embeddings"""
-    body = asked.body
-    need("model" in body, "you must provide a model parameter")
-    inputs = body.get("input")
-    if isinstance(inputs, str) or (isinstance(inputs, list) and inputs and isinstance(inputs[0], int)):
-        inputs = [inputs]
-    need(
-        isinstance(inputs, list) and bool(inputs),
-        "'$.input' is invalid. Please check the API reference: https://platform.openai.com/docs/api-reference.",
-    )
-    assert isinstance(inputs, list)
-    texts = [one if isinstance(one, str) else " ".join(map(str, one)) for one in inputs]
-    dimensions = body.get("dimensions") or (3072 if "large" in asked.model else 1536)
-    data = []
-    for at, text in enumerate(texts):
-        vector: Any = embedding(text, dimensions)
-        if body.get("encoding_format") == "base64":
-            vector = base64.b64encode(struct.pack(f"<{dimensions}f", *vector)).decode()
-        data.append({"object": "embedding", "index": at, "embedding": vector})
-    tokens = sum(map(count, texts))
-    return Whole({"object": "list", "data": data, "model": asked.model, "usage": {"prompt_tokens": tokens, "total_tokens": tokens}})
-
-
-def models(asked: Asked) -> Reply:
-    """GET /v1/models"""
-    return Whole({"object": "list", "data": [_model(name) for name in MODELS]})
-
-
-def model(asked: Asked) -> Reply:
-    """GET /v1/models/{model}"""
-    if asked.model not in MODELS:
-        raise Refusal(404, f"The model '{asked.model}' does not exist", param="model", code="model_not_found")
-    return Whole(_model(asked.model))
-
-
-def _model(name: str) -> Json:
-    return {"id": name, "object": "model", "created": CREATED, "owned_by": "simulated"}
+def refuse_unknown(body: Json, known: frozenset[str]) -> None:
+    """OpenAI's words for an argument that an endpoint does not have."""
+    stray = unknown(body, known)
+    need(stray is None, f"Unrecognized request argument supplied: {stray}")
 
 
 def _question(asked: Asked) -> Question:
@@ -199,8 +130,20 @@ def _question(asked: Asked) -> Question:
         "max_tokens",
         "invalid_type",
     )
+    need(
+        body.get("max_tokens") is None or not _REASONS.search(asked.model),
+        "Unsupported parameter: 'max_tokens' is not supported with this model. Use 'max_completion_tokens' instead.",
+        "max_tokens",
+        "unsupported_parameter",
+    )
     stop = body.get("stop") or []
     question.stop = [stop] if isinstance(stop, str) else list(stop)
+    need(
+        len(question.stop) <= 4,
+        "Invalid 'stop': array too long. Expected an array with maximum length 4.",
+        "stop",
+        "array_above_max_length",
+    )
     question.think = body.get("reasoning_effort") not in (None, "none")
     question.settings = {name: body[name] for name in _SHOWN if body.get(name) is not None}
     _read_tools(body, question)
@@ -224,6 +167,8 @@ def _read_tools(body: Json, question: Question) -> None:
                 f"tools[{at}].function",
             )
             continue
+        stray = unknown(function, _TOOL) or unknown(tool, ("type", "function", "cache_control"))
+        need(stray is None, f"Unknown parameter: 'tools[{at}].{stray}'.", f"tools[{at}].{stray}", "unknown_parameter")
         need(bool(function.get("name")), f"Missing required parameter: 'tools[{at}].function.name'.", f"tools[{at}].function.name")
         question.tools.append(Tool(function["name"], function.get("parameters") or {"type": "object", "properties": {}}))
     choice = body.get("tool_choice") or "auto"
@@ -284,7 +229,8 @@ def _read_messages(messages: list[Any], question: Question) -> None:
         if role in ("system", "developer"):
             question.system += ("\n" if question.system else "") + text
         if role == "user":
-            question.prompt, question.images = text, images
+            question.prompt = text
+            question.see(images)
         question.roles.append(str(role))
         question.texts.append(text)
     need(
@@ -294,17 +240,17 @@ def _read_messages(messages: list[Any], question: Question) -> None:
     )
 
 
-def _content(content: Any, at: int) -> tuple[str, int]:
+def _content(content: Any, at: int) -> tuple[str, list[str]]:
     if content is None or isinstance(content, str):
-        return content or "", 0
+        return content or "", []
     need(
         isinstance(content, list),
         f"Invalid type for 'messages[{at}].content': expected one of a string or array of objects.",
         f"messages[{at}].content",
         "invalid_type",
     )
-    text, images = "", 0
-    for part in content:
+    text, images = "", []
+    for part in content:  # whatever else stands in a part is taken (recorded: `cache_control` and `prompt_cache_breakpoint`)
         kind = part.get("type") if isinstance(part, dict) else None
         if kind == "text":
             text += str(part.get("text", ""))
@@ -318,7 +264,7 @@ def _content(content: Any, at: int) -> tuple[str, int]:
                 f"messages[{at}].content",
                 "invalid_image_url",
             )
-            images += 1
+            images.append(media.of_url(url))
         else:
             need(
                 kind in ("input_audio", "file"),
@@ -333,8 +279,10 @@ def _finish(one: Answer, named: bool) -> str:
     return "stop" if named and one.finish == "calls" else _FINISH[one.finish]
 
 
-def _choice(index: int, one: Answer, named: bool) -> Json:
+def _choice(index: int, one: Answer, named: bool, tells: str) -> Json:
     message: Json = {"role": "assistant", "content": None if one.calls else one.text, "refusal": None, "annotations": []}
+    if tells and one.thinking:
+        message[tells] = "".join(one.thinking)
     if one.calls:
         message["tool_calls"] = [_call(call) for call in one.calls]
     return {"index": index, "message": message, "logprobs": None, "finish_reason": _finish(one, named)}
@@ -348,7 +296,7 @@ def _call(call: Call) -> Json:
     }
 
 
-def _usage(answers: list[Answer]) -> Json:
+def usage_of(answers: list[Answer]) -> Json:
     written, read = sum(one.output_tokens for one in answers), answers[0].input_tokens
     return {
         "prompt_tokens": read,
@@ -364,20 +312,22 @@ def _usage(answers: list[Answer]) -> Json:
     }
 
 
-def _event(chunk: Json) -> Event:
+def event_of(chunk: Json) -> Event:
     return Event(orjson.dumps(chunk).decode())
 
 
-def _stream(head: Json, answers: list[Answer], include_usage: bool, named: bool) -> Script:
+def _stream(head: Json, answers: list[Answer], include_usage: bool, named: bool, tells: str) -> Script:
     more: Json = {"usage": None} if include_usage else {}
 
     def chunk(index: int, delta: Json, finish: str | None = None) -> Event:
-        return _event(head | {"choices": [{"index": index, "delta": delta, "logprobs": None, "finish_reason": finish}]} | more)
+        return event_of(head | {"choices": [{"index": index, "delta": delta, "logprobs": None, "finish_reason": finish}]} | more)
 
-    script = Script(Framing.SSE, [], terminal=[_DONE])
+    script = Script(Framing.SSE, [], terminal=[DONE])
     for index, one in enumerate(answers):
         opening: Json = {"role": "assistant", "content": None if one.calls else "", "refusal": None}
         script.events.append(chunk(index, opening))
+    for index, one in enumerate(answers if tells else ()):
+        script.events += [chunk(index, {tells: piece}) for piece in one.thinking]
     for at in range(max(len(one.pieces) for one in answers)):  # choices take turns, as OpenAI's do
         script.events += [chunk(index, {"content": one.pieces[at]}) for index, one in enumerate(answers) if at < len(one.pieces)]
     for index, one in enumerate(answers):
@@ -390,5 +340,5 @@ def _stream(head: Json, answers: list[Answer], include_usage: bool, named: bool)
                 script.events.append(chunk(index, {"tool_calls": [{"index": number, "function": {"arguments": piece}}]}))
     script.finish = [chunk(index, {}, _finish(one, named)) for index, one in enumerate(answers)]
     if include_usage:
-        script.finish.append(_event(head | {"choices": [], "usage": _usage(answers)}))
+        script.finish.append(event_of(head | {"choices": [], "usage": usage_of(answers)}))
     return script

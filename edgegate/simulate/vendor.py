@@ -23,11 +23,14 @@ class Asked:
     headers: Mapping[str, str]
     query: Mapping[str, str]
     model: str
+    method: str = "POST"
+    target: str = ""
+    """Path and query as they stood in the request line."""
 
 
 class Refusal(Exception):
     """An error reply. `code` and `param` for vendors that have them; `model` for messages that name it; `variant` names a special
-    message (see faults)."""
+    message (see faults); `kind` is the vendor's own name of the error where the status does not tell it."""
 
     def __init__(
         self,
@@ -39,6 +42,7 @@ class Refusal(Exception):
         model: str = "",
         variant: str = "",
         retry_after_s: str = "",
+        kind: str = "",
     ) -> None:
         super().__init__(message)
         self.status = status
@@ -48,6 +52,7 @@ class Refusal(Exception):
         self.model = model
         self.variant = variant
         self.retry_after_s = retry_after_s
+        self.kind = kind
 
 
 class Framing(enum.Enum):
@@ -56,20 +61,23 @@ class Framing(enum.Enum):
     SSE = "\n"
     SSE_CRLF = "\r\n"
     LINES = "application/x-ndjson"
+    FRAMES = "application/vnd.amazon.eventstream"
     ARRAY = "application/json; charset=UTF-8"
 
 
 @dataclass(frozen=True, slots=True)
 class Event:
-    """One event of a stream: JSON text on one line, and its name where the format has names."""
+    """One event of a stream: JSON text on one line, and its name where the format has names. `exception` is Bedrock's."""
 
     data: str
     name: str = ""
+    exception: bool = False
 
 
 @dataclass(slots=True)
 class Whole:
     body: Json
+    headers: dict[str, str] = field(default_factory=dict)
 
 
 @dataclass(slots=True)
@@ -81,6 +89,7 @@ class Script:
     finish: list[Event] = field(default_factory=list)
     terminal: list[Event] = field(default_factory=list)
     ping: Event | None = None  # None: a comment line, where the framing has one
+    headers: dict[str, str] = field(default_factory=dict)
 
 
 Reply = Whole | Script
@@ -106,6 +115,10 @@ class Vendor(Protocol):
     def error_event(self, request_id: str) -> Event:
         """The event that says, inside a stream, that the model is overloaded."""
         ...
+
+    def error_headers(self, refusal: Refusal, request_id: str) -> dict[str, str]:
+        """Headers that only error replies have."""
+        return {}
 
 
 def need(condition: bool, message: str, param: str | None = None, code: str | None = None, status: int = 400) -> None:

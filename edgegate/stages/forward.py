@@ -62,6 +62,8 @@ class Forward:
             self._secrets[name] = secret if len(secret) >= MIN_SECRET else b""
             own = [(key.lower().encode(), value.encode()) for key, value in options.headers.items()]
             names = {name for name, _ in own}
+            if name in self._credentials:  # made anew for each request
+                lines = [line for line in lines if line[0].lower() not in CREDENTIALS]
             fixed = [line for line in lines if line[0].lower() in CREDENTIALS and line[0].lower() not in names] + own + NOT_ENCODED
             defaults = [line for line in lines if line[0].lower() not in CREDENTIALS]
             self._upstreams[name] = Upstream(
@@ -170,9 +172,7 @@ class Forward:
                     return b"".join(parts)
                 size += len(piece)
                 if size > self._max_body:
-                    raise GatewayError(
-                        413, "request_too_large", f"The request body exceeds {self._max_body} bytes.", source=Source.CLIENT
-                    )
+                    raise GatewayError(413, "request_too_large", f"The request body exceeds {self._max_body} bytes.", source=Source.CLIENT)
                 parts.append(piece)
         except TimeoutError:
             message = f"The request body stalled for {self._body_timeout_s:g} s."

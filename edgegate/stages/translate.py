@@ -16,6 +16,7 @@ import orjson
 
 from edgegate.chain import Proceed
 from edgegate.config.model import TranslateOptions
+from edgegate.dialects.anthropic.foreign import without_foreign
 from edgegate.dialects.base import Ask, Json, Operation, Progress, ProviderSide, Reranker, TokenCounter, WireRequest
 from edgegate.dialects.sealed import SEAL
 from edgegate.errors import GatewayError, Source, bad_request, provider_error
@@ -70,8 +71,11 @@ class Translate:
         side = target.provider.side
         format = ex.client.format
         path = side.native.get(format)
-        if path is not None and _is_foreign(ex, format):
-            path = None
+        if path is not None and SEALED in ex.body and not format.startswith("anthropic."):
+            path = None  # the reasoning of other vendors would be refused: the request is taken apart and written anew
+        answer = ex.client.local(ex.request, ex.created) if path is None else None
+        if answer is not None:
+            return Reply(200, [JSON], answer, format)
         ask = self._ask(ex, target, native=path is not None)
         if path is not None:
             ex.wire = self._native(ex, path, ask, format)
@@ -120,6 +124,11 @@ class Translate:
             edits["stream_options"] = orjson.dumps({**options, "include_usage": True})
         if not GATEWAY_FIELDS.isdisjoint(request):
             edits |= dict.fromkeys(GATEWAY_FIELDS.intersection(request))
+        if format.startswith("anthropic.") and b'"signature"' in ex.body and (cleaned := _cleaned(ex)) is not None:
+            edits["messages"] = orjson.dumps(cleaned["messages"])
+            if "thinking" in request and "thinking" not in cleaned:
+                edits["thinking"] = None
+                ex.dropped.append("thinking")
         body = splice(ex.body, edits, request) if edits else ex.body
         return WireRequest(path, body, [JSON])
 
@@ -171,13 +180,12 @@ class Translate:
             reply.body = side.whole(ask, body, ex.progress)
 
 
-def _is_foreign(ex: Exchange, format: str) -> bool:
-    """Whether a request holds reasoning that another vendor made. This one would refuse it, so even a request in its own
-    format is taken apart and written anew."""
-    body = ex.body
-    if SEALED in body:
-        return True
-    return format.startswith("anthropic.") and b'"signature"' in body and UNSIGNED.search(body) is not None
+def _cleaned(ex: Exchange) -> Json | None:
+    """An Anthropic request without the thinking of other vendors, if it holds any."""
+    if SEALED not in ex.body and UNSIGNED.search(ex.body) is None:
+        return None
+    check_depth(ex.request)
+    return without_foreign(ex.request)
 
 
 def _reranker(side: ProviderSide, target: Target) -> Reranker:

@@ -79,13 +79,19 @@ class Sdks:
 
     def by_google(self, recording: Recording) -> Answer:
         """Candidate 0 of a recording; a bare array is framed as the events it should have been."""
-        answer = Answer()
         if recording.streamed or isinstance(json.loads(recording.body), list):
-            self.body = b"".join(b"data: " + json.dumps(document).encode() + b"\r\n\r\n" for document in documents(recording))
-            self.kind = "text/event-stream"
+            framed = b"".join(b"data: " + json.dumps(document).encode() + b"\r\n\r\n" for document in documents(recording))
+            return self.google_reads(framed, stream=True)
+        return self.google_reads(_named(recording.body), stream=False)
+
+    def google_reads(self, body: bytes, *, stream: bool, kind: str = "") -> Answer:
+        """Candidate 0 of a reply, as google-genai reads it."""
+        answer = Answer()
+        self.body, self.kind = body, kind or ("text/event-stream" if stream else "application/json")
+        replies: list[Any]
+        if stream:
             replies = list(self.google.models.generate_content_stream(model="m", contents="Why?"))
         else:
-            self.body, self.kind = _named(recording.body), "application/json"
             replies = [self.google.models.generate_content(model="m", contents="Why?")]
         counts: dict[str, int] = {}
         for reply in replies:
@@ -96,6 +102,8 @@ class Sdks:
                 if value is not None:
                     counts[name] = value
             for candidate in reply.candidates or []:
+                if candidate.index:
+                    continue
                 _google_parts(answer, candidate)
                 if candidate.finish_reason:
                     answer.finish = str(candidate.finish_reason.value)
@@ -135,6 +143,8 @@ class Sdks:
                 assert chunk.choices == []
                 _openai_counts(answer, chunk.usage)
             for choice in chunk.choices:
+                if choice.index:
+                    continue
                 delta = choice.delta
                 answer.text += delta.content or ""
                 answer.reasoning += (delta.model_extra or {}).get("reasoning_content", "")
@@ -190,5 +200,6 @@ def _signature(value: Any) -> str | None:
 def _openai_counts(answer: Answer, usage: Any) -> None:
     if usage:
         assert usage.total_tokens == usage.prompt_tokens + usage.completion_tokens
-        cached, reasoning = usage.prompt_tokens_details.cached_tokens, usage.completion_tokens_details.reasoning_tokens
+        cached = (usage.prompt_tokens_details and usage.prompt_tokens_details.cached_tokens) or 0
+        reasoning = (usage.completion_tokens_details and usage.completion_tokens_details.reasoning_tokens) or 0
         answer.counts = (usage.prompt_tokens, cached, usage.completion_tokens, reasoning)

@@ -6,12 +6,17 @@ import copy
 import json
 from typing import Any
 
-from edgegate.dialects.anthropic import AnthropicProvider, MessagesClient
+from edgegate.dialects.anthropic import AnthropicProvider, CountTokensClient, MessagesClient
+from edgegate.dialects.anthropic.foreign import without_foreign
 from edgegate.dialects.anthropic.schema import closed
-from edgegate.dialects.base import Ask
+from edgegate.dialects.base import Ask, Progress
+from edgegate.dialects.compat import COMPAT
+from edgegate.errors import GatewayError
 from tests.corpus import Recording, corpus
+from tests.wire.openai_requests import assert_anthropic_counts, assert_anthropic_takes, assert_openai_takes
 
 every = corpus("anthropic/messages", where=lambda r: r.status == 200)
+counts = corpus("anthropic/count_tokens", where=lambda r: r.status == 200)
 LAST = {"thinking": 0, "redacted_thinking": 0, "tool_use": 2}  # the rest between
 SAMPLING = {"temperature", "top_p", "top_k"}  # what some models refuse, and what is therefore named as dropped
 
@@ -27,13 +32,14 @@ def there_and_back(request: dict[str, Any]) -> tuple[dict[str, Any], list[str]]:
     assert request == before
     assert (wire.method, wire.path) == ("POST", "/v1/messages")
     body = json.loads(wire.body)
+    assert wire.mapped == []
     return body, wire.dropped
 
 
 def normal(request: dict[str, Any]) -> dict[str, Any]:
     """The same request with one spelling for what can be spelt in two ways. What the chat cannot hold is taken out here, and
-    nowhere else: the place of a system message, and of thinking and calls between other blocks; citations of earlier answers;
-    the title of a plain text document as something apart from its text."""
+    nowhere else: the place of a system message, and of thinking and calls between other blocks; the title of a plain text
+    document as something apart from its text."""
     request = copy.deepcopy(request)
     system = listed(request.pop("system", None) or [])
     turns: list[dict[str, Any]] = []
@@ -67,7 +73,7 @@ def listed(content: Any) -> list[dict[str, Any]]:
 
 def normal_block(block: dict[str, Any]) -> dict[str, Any]:
     block = {name: value for name, value in block.items() if value is not None}
-    if block["type"] == "text":
+    if block["type"] == "text" and not block.get("citations"):
         block.pop("citations", None)
     if block["type"] == "tool_result":
         if not block.get("is_error"):
@@ -90,6 +96,8 @@ def test_a_recorded_request_survives_the_chat(recording: Recording) -> None:
     for name in dropped:
         del expected[name]
     assert normal(again) == expected
+    assert_anthropic_takes(again)
+    assert without_foreign(recording.request) is None
 
 
 @every
@@ -114,3 +122,44 @@ def test_what_other_providers_read_of_a_recorded_request_is_a_chat(recording: Re
         block["type"] == "tool_result" for m in recording.request["messages"] if isinstance(m["content"], list) for block in m["content"]
     )
     assert len(answered) == asked
+
+
+UNTELLABLE = ("container_upload", "mcp_toolset", "tool_addition", "tool_removal", '"type": "file"', '"type": "url"')
+"""What a recorded request may hold that no chat can be asked about."""
+
+
+@every
+def test_openai_takes_what_is_written_from_it(recording: Recording) -> None:
+    chat = MessagesClient().neutral(recording.request)
+    text = json.dumps(recording.request)
+    for name, model in (("openai", "gpt-5"), ("openai", "gpt-4o"), ("groq", "llama-4")):
+        try:
+            wire = COMPAT[name].provider().request(Ask(chat, model, bool(recording.request.get("stream")), "chatcmpl-1", 1))
+        except GatewayError as error:
+            assert error.status == 400  # noqa: PT017
+            assert any(kind in text for kind in UNTELLABLE)
+            return
+        body = json.loads(wire.body)
+        assert_openai_takes(body)
+        assert not any(name in body for name in wire.dropped)
+    used = sum(
+        block["type"] == "tool_use" for m in recording.request["messages"] if isinstance(m["content"], list) for block in m["content"]
+    )
+    assert sum(len(message.get("tool_calls", [])) for message in body["messages"]) == used
+
+
+@counts
+def test_a_recorded_count_survives_the_chat_and_its_reply_is_read(recording: Recording) -> None:
+    client, side = CountTokensClient(), AnthropicProvider()
+    request = recording.request
+    client.check(request)
+    chat = client.neutral(request)
+    wire = side.count(Ask(chat, request["model"], False, "chatcmpl-1", 1))
+    assert wire.path == recording.path.partition("?")[0]
+    body = json.loads(wire.body)
+    assert normal(body) == normal(request)
+    assert_anthropic_counts(body)
+    number = side.counted(Ask(chat, request["model"], False, "chatcmpl-1", 1), recording.body)
+    assert number == json.loads(recording.body)["input_tokens"]
+    side.glance(client.format, recording.body, Progress())
+    assert json.loads(client.whole(request, b'{"input_tokens":%d}' % number)) == {"input_tokens": number}

@@ -1,7 +1,7 @@
-"""The Anthropic dialect: `MessagesClient` for apps that speak the Messages API to us, `AnthropicProvider` for speaking it to
-Anthropic, and `models` for the list of models as its SDKs read it."""
+"""The Anthropic dialect: `MessagesClient` and `CountTokensClient` for apps that speak the Messages API to us,
+`AnthropicProvider` for speaking it to Anthropic, and `models` for the list of models as its SDKs read it."""
 
-from edgegate.dialects.anthropic.client import MessagesClient
+from edgegate.dialects.anthropic.client import CountTokensClient, MessagesClient
 from edgegate.dialects.anthropic.provider import AnthropicProvider
 
-__all__ = ["AnthropicProvider", "MessagesClient"]
+__all__ = ["AnthropicProvider", "CountTokensClient", "MessagesClient"]

@@ -3,7 +3,7 @@
 What the chat has words for is said in them, so that any provider can answer. What it has none for stays under Anthropic's
 name, at its place: fields (`thinking`, `top_k`, `container`), tools that Anthropic runs (`{"type": "web_search_20250305"}`)
 and blocks of theirs in the history (`server_tool_use`, `web_search_tool_result`, `document` by URL). A provider that cannot
-carry one of these says so by its name.
+carry one of these says so by its name. Thinking that other vendors' state is sealed in is opened (see `sealed`).
 """
 
 from __future__ import annotations
@@ -13,10 +13,12 @@ from typing import Any
 
 import orjson
 
-from edgegate.dialects.anthropic.blocks import UNNAMED_PDF, with_cache_mark
+from edgegate.dialects.anthropic.blocks import UNNAMED_PDF, is_signed, with_cache_mark
 from edgegate.dialects.anthropic.schema import is_strict
 from edgegate.dialects.anthropic.thinking import effort_of
 from edgegate.dialects.base import Chat, Json
+from edgegate.dialects.chat import parts_of
+from edgegate.dialects.sealed import restore, unseal
 
 _SAID = frozenset(
     {
@@ -35,11 +37,13 @@ _SAID = frozenset(
     }
 )
 """Fields that the chat words differently; all others are kept as they are."""
+_THINKING = ("thinking", "redacted_thinking")
 
 
 def chat_of(request: Json) -> Chat:
     chat: Chat = {"model": request["model"], "messages": list(_messages(request))}
-    chat["max_completion_tokens"] = request["max_tokens"]
+    if request.get("max_tokens") is not None:  # counting tokens needs none
+        chat["max_completion_tokens"] = request["max_tokens"]
     chat.update((name, value) for name, value in request.items() if name not in _SAID and value is not None)
     if request.get("stream"):
         chat["stream"] = True
@@ -106,7 +110,10 @@ def _content(content: str | list[Json]) -> str | list[Json]:
 def _part(block: Json) -> Json:
     kind = block["type"]
     if kind == "text":
-        return with_cache_mark({"type": "text", "text": block["text"]}, block)
+        part = {"type": "text", "text": block["text"]}
+        if isinstance(block.get("citations"), list) and block["citations"]:
+            part["citations"] = block["citations"]
+        return with_cache_mark(part, block)
     if kind == "image":
         source = block["source"]
         if source["type"] == "base64":
@@ -122,30 +129,70 @@ def _part(block: Json) -> Json:
 
 
 def _document(block: Json) -> Json:
-    """A PDF as OpenAI's file. Plain text as text, unless its places are to be cited. The rest has no counterpart."""
+    """A PDF as a file, by its data or its address. Plain text as text, unless its places are to be cited. The rest has no
+    counterpart: files that Anthropic keeps, and content that is to be cited."""
     source = block["source"]
     cited = isinstance(block.get("citations"), dict) and block["citations"].get("enabled")
     if source.get("type") == "base64" and isinstance(source.get("data"), str):
         media = source.get("media_type") or "application/pdf"
         file = {"filename": block.get("title") or UNNAMED_PDF, "file_data": f"data:{media};base64,{source['data']}"}
-        part: Json = {"type": "file", "file": file}
-        part.update((name, block[name]) for name in ("citations", "context") if block.get(name) is not None)
-        return with_cache_mark(part, block)
-    if source.get("type") == "text" and isinstance(source.get("data"), str) and not cited:
-        lines = [text for text in (block.get("title"), block.get("context"), source["data"]) if text]
+        return _file(file, block)
+    if source.get("type") == "url" and isinstance(source.get("url"), str):
+        title = {"filename": block["title"]} if block.get("title") else {}
+        return _file({"file_url": source["url"], **title}, block)
+    text = _plain(source)
+    if text is not None and not cited:
+        lines = [str(line) for line in (block.get("title"), block.get("context"), text) if line]
         return with_cache_mark({"type": "text", "text": "\n".join(lines)}, block)
     return block
 
 
+def _file(file: Json, block: Json) -> Json:
+    part: Json = {"type": "file", "file": file}
+    part.update((name, block[name]) for name in ("citations", "context") if block.get(name) is not None)
+    return with_cache_mark(part, block)
+
+
+def _plain(source: Json) -> str | None:
+    """A source that is nothing but text."""
+    if source.get("type") == "text" and isinstance(source.get("data"), str):
+        return str(source["data"])
+    if source.get("type") != "content":
+        return None
+    parts = parts_of(source.get("content"))
+    texts = [part["text"] for part in parts if part.get("type") == "text" and isinstance(part.get("text"), str)]
+    return "\n".join(texts) if len(texts) == len(parts) else None
+
+
 def _assistant(blocks: list[Json]) -> Json:
-    thinking = [block for block in blocks if block["type"] in ("thinking", "redacted_thinking")]
+    """Thinking that Anthropic did not sign is not kept as such: its text is reasoning like any vendor's, and a seal in the place
+    of its signature holds what the vendor that made it wants back."""
+    signed: list[Json] = []
+    reasoning: list[str] = []
+    seals: list[Json] = []
+    for block in blocks:
+        if block["type"] not in _THINKING:
+            continue
+        if is_signed(block):
+            signed.append(block)
+            continue
+        fields = unseal(block.get("signature" if block["type"] == "thinking" else "data"))
+        seals += [fields] if fields is not None else []
+        reasoning += [block["thinking"]] if block.get("thinking") else []
     calls = [_call(block) for block in blocks if block["type"] == "tool_use"]
-    rest = [block for block in blocks if block["type"] not in ("thinking", "redacted_thinking", "tool_use")]
+    images = [_part(block) for block in blocks if block["type"] == "image"]
+    rest = [block for block in blocks if block["type"] not in (*_THINKING, "tool_use", "image")]
     message: Json = {"role": "assistant", "content": None if calls and not rest else _content(rest)}
-    if thinking:
-        message["thinking_blocks"] = thinking
+    if reasoning:
+        message["reasoning_content"] = "".join(reasoning)
+    if signed:
+        message["thinking_blocks"] = signed
+    if images:
+        message["images"] = [{"index": at, **image} for at, image in enumerate(images)]
     if calls:
         message["tool_calls"] = calls
+    for fields in seals:
+        restore(message, fields)
     return message
 
 

@@ -1,7 +1,8 @@
 """Parts of the chat's messages as Anthropic's content blocks.
 
 A part that Anthropic itself named (`document`, `server_tool_use`, `web_search_tool_result`, ...; see `asking`) goes as it
-is. A part that cannot be sent (audio) is an error: leaving out what the question is about would change the answer.
+is. A part that cannot be sent (audio, video) is an error: leaving out what the question is about would change the answer. In
+an earlier answer of the model's it is left out and named.
 """
 
 from __future__ import annotations
@@ -10,9 +11,14 @@ import base64
 import binascii
 from typing import Any
 
+from edgegate.dialects.anthropic.custom import TEXT
+from edgegate.dialects.anthropic.notes import Notes
 from edgegate.dialects.base import Json
 from edgegate.dialects.chat import arguments_of, data_url
+from edgegate.dialects.sealed import is_sealed
 from edgegate.errors import bad_request
+
+FILES_BETA = "files-api-2025-04-14"
 
 UNNAMED_PDF = "document.pdf"
 """The file name given to documents without a title: OpenAI wants one."""
@@ -39,27 +45,22 @@ def is_vendor(kind: str) -> bool:
 
 
 def is_signed(block: Json) -> bool:
-    """Whether a thinking block is one that Anthropic made: it takes no other back, be it unsigned or one that carries a
-    signature of Gemini's (see `chat`)."""
+    """Whether a thinking block is one that Anthropic made: it takes no other back, be it unsigned or a seal of other vendors'
+    state (see `sealed`)."""
     mark = block.get("signature" if block.get("type") == "thinking" else "data")
-    return isinstance(mark, str) and mark != "" and not mark.startswith("gemini:")
+    return isinstance(mark, str) and mark != "" and not is_sealed(mark)
 
 
-def drop(name: str, dropped: list[str]) -> None:
-    """Names what is lost, once."""
-    if name not in dropped:
-        dropped.append(name)
-
-
-def blocks_of(content: Any, at: str, dropped: list[str]) -> list[Json]:
-    """A message's content as blocks. `at` is its path for errors. Text of nothing but blanks is left out: the API refuses it."""
+def blocks_of(content: Any, at: str, notes: Notes, *, past: bool = False) -> list[Json]:
+    """A message's content as blocks. `at` is its path for errors. Text of nothing but blanks is left out: the API refuses it.
+    `past`: it is an earlier answer, not part of what is asked."""
     if isinstance(content, str):
         return [{"type": "text", "text": content}] if content.strip() else []
     if not isinstance(content, list):
         return []
     blocks = []
     for number, part in enumerate(content):
-        block = _block(part, f"{at}[{number}]", dropped)
+        block = _block(part, f"{at}[{number}]", notes, past)
         if block is not None:
             blocks.append(block)
     return blocks
@@ -67,10 +68,12 @@ def blocks_of(content: Any, at: str, dropped: list[str]) -> list[Json]:
 
 def call_block(call: Any, at: str) -> Json:
     """A tool call as a `tool_use` block."""
-    function = call.get("function") if isinstance(call, dict) else None
-    if not isinstance(function, dict) or not isinstance(function.get("name"), str):
-        raise bad_request("this provider takes function calls only", at)
-    block: Json = {"type": "tool_use", "id": call.get("id"), "name": function["name"], "input": arguments_of(call, at)}
+    kind = "custom" if isinstance(call, dict) and call.get("type") == "custom" else "function"
+    called = call.get(kind) if isinstance(call, dict) else None
+    if not isinstance(called, dict) or not isinstance(called.get("name"), str):
+        raise bad_request("expected a call of a function or a custom tool, with its name", at)
+    given = arguments_of(call, at) if kind == "function" else {TEXT: str(called.get("input") or "")}
+    block: Json = {"type": "tool_use", "id": call.get("id"), "name": called["name"], "input": given}
     extra = call.get("extra_content")
     ours = extra.get("anthropic") if isinstance(extra, dict) else None
     if isinstance(ours, dict) and "caller" in ours:
@@ -86,37 +89,45 @@ def with_cache_mark(block: Json, source: Json) -> Json:
     return block
 
 
-def _block(part: Any, at: str, dropped: list[str]) -> Json | None:
+def _block(part: Any, at: str, notes: Notes, past: bool) -> Json | None:
     kind = part.get("type") if isinstance(part, dict) else None
     if kind == "text" or kind == "refusal":
         text = part.get(kind)
         if not isinstance(text, str) or not text.strip():
             return None
-        return with_cache_mark({"type": "text", "text": text}, part)
+        block: Json = {"type": "text", "text": text}
+        if isinstance(part.get("citations"), list):
+            block["citations"] = part["citations"]
+        return with_cache_mark(block, part)
     if kind == "image_url":
-        return with_cache_mark(_image(part.get("image_url"), at, dropped), part)
+        return with_cache_mark(_image(part.get("image_url"), at, notes), part)
     if kind == "file":
-        block = with_cache_mark(_document(part.get("file"), at), part)
-        for name in ("citations", "context"):
-            if name in part:
-                block[name] = part[name]
+        block = with_cache_mark(_document(part.get("file"), at, notes), part)
+        if block["type"] == "document":
+            block.update((name, part[name]) for name in ("citations", "context") if name in part)
         return block
     if kind == "thinking" or kind == "redacted_thinking":  # Anthropic's, or Mistral's, which it would refuse
         if is_signed(part):
             return dict(part)
-        drop("messages[].thinking", dropped)
+        notes.drop("messages[].thinking")
         return None
     if isinstance(kind, str) and is_vendor(kind):
+        source = part.get("source")
+        if isinstance(source, dict) and source.get("type") == "file":
+            notes.beta(FILES_BETA)
         return dict(part)
+    if past:
+        notes.drop(f"content.{str(kind)[:40]}")
+        return None
     raise bad_request("this provider takes text, image and file parts", f"{at}.type")
 
 
-def _image(image: Any, at: str, dropped: list[str]) -> Json:
+def _image(image: Any, at: str, notes: Notes) -> Json:
     url = image.get("url") if isinstance(image, dict) else image  # a bare string is Mistral's way
     if not isinstance(url, str):
         raise bad_request("expected a URL", f"{at}.image_url.url")
     if isinstance(image, dict) and image.get("detail") not in (None, "auto"):
-        drop("messages[].image_url.detail", dropped)
+        notes.drop("messages[].image_url.detail")
     if not url.startswith("data:"):
         return {"type": "image", "source": {"type": "url", "url": url}}
     media, data = _inline(url, f"{at}.image_url.url")
@@ -125,13 +136,20 @@ def _image(image: Any, at: str, dropped: list[str]) -> Json:
     return {"type": "image", "source": {"type": "base64", "media_type": "image/jpeg" if media == "image/jpg" else media, "data": data}}
 
 
-def _document(file: Any, at: str) -> Json:
+def _document(file: Any, at: str, notes: Notes) -> Json:
+    """A file as a document; one that holds a picture, or whose address ends like one's, as an image."""
     if not isinstance(file, dict):
         raise bad_request("expected an object", f"{at}.file")
+    url = file.get("file_url") or file.get("file_data")  # OpenRouter's clients write an address into file_data
     if isinstance(file.get("file_id"), str):
+        notes.beta(FILES_BETA)
         source: Json = {"type": "file", "file_id": file["file_id"]}
+    elif isinstance(url, str) and url.startswith(("https:", "http:")):
+        source = {"type": "url", "url": url}
+        if url.partition("?")[0].lower().endswith((".png", ".jpg", ".jpeg", ".gif", ".webp")):
+            return {"type": "image", "source": source}
     else:
-        data = file.get("file_data")
+        data = file.get("file_data") or url
         if not isinstance(data, str):
             raise bad_request("expected a data: URL or a file_id", f"{at}.file.file_data")
         # OpenAI also takes bare base64 beside a file name, and then means PDF

@@ -15,14 +15,15 @@ from edgegate.errors import GatewayError, bad_request
 _ROLES = ("user", "assistant", "system")  # system in the middle: the newest models (tool_addition)
 
 
-def check_messages(request: Json) -> None:
-    """Raises a 400 `GatewayError` that names the field and what was expected."""
+def check_messages(request: Json, *, limited: bool = True) -> None:
+    """Raises a 400 `GatewayError` that names the field and what was expected. `limited`: the request needs `max_tokens`, which
+    one that only counts does not."""
     model = request.get("model")
     if type(model) is not str or not model:
         raise _expected("a string that is not empty", "model", model)
     limit = request.get("max_tokens")
     # 0 is the API's way of filling the prompt cache without an answer
-    if type(limit) is not int or limit < 0:
+    if (limited or limit is not None) and (type(limit) is not int or limit < 0):
         raise _expected("a positive integer", "max_tokens", limit)
     messages = request.get("messages")
     if type(messages) is not list or not messages:

@@ -5,6 +5,9 @@ block is open at a time; what belongs to others waits in order and follows when 
 sooner once its arguments are a whole JSON object, which nothing can be added to. `message_delta` and `message_stop` are
 written on `[DONE]` or by `end(OK)`, and only if a finish reason has come.
 
+What other vendors want back is gathered and written, sealed, as the signature of a thinking block: of the one that is open, or
+of an empty one, before the next block begins. What comes after that has one of its own, at the end if need be.
+
 States: before the first chunk; no block open, or one (`_open`); ended.
 """
 
@@ -16,13 +19,15 @@ from typing import Any
 
 import orjson
 
-from edgegate.dialects.anthropic.answer import ending, items, message_id
+from edgegate.dialects.anthropic.answer import ending, items, message_id, notes_of, picture, spoken, tier_of
 from edgegate.dialects.anthropic.citations import citation
 from edgegate.dialects.anthropic.errors import error_event
 from edgegate.dialects.anthropic.usage import messages_usage
+from edgegate.dialects.anthropic.words import DIALECT
 from edgegate.dialects.base import Json, Usage
 from edgegate.dialects.chat import read_usage
 from edgegate.dialects.failure import bad_reply, parsed
+from edgegate.dialects.sealed import Carried, seal
 from edgegate.taps import Outcome
 from edgegate.wire.sse import MAX_EVENT_BYTES, EventReader, EventTooLarge
 
@@ -43,9 +48,13 @@ _EMPTY: Mapping[str, Json] = {
 }
 
 
+_PLAIN = frozenset(("role", "content", "reasoning_content", "refusal"))
+"""Members of deltas that hold nothing to be sent back."""
+
+
 @dataclass(slots=True)
 class _Block:
-    """A content block: `kind` text, thinking, redacted_thinking or tool_use; `start` as its first event shows it; `key`
+    """A content block: `kind` text, thinking, redacted_thinking, image or tool_use; `start` as its first event shows it; `key`
     tells tool calls apart; `pieces` are all arguments so far of the open call, or what waits of any block."""
 
     kind: str
@@ -57,6 +66,8 @@ class _Block:
 class Encode:
     __slots__ = (
         "_called",
+        "_carried",
+        "_choice",
         "_ended",
         "_finish",
         "_held",
@@ -66,8 +77,8 @@ class Encode:
         "_open",
         "_reader",
         "_refusal",
-        "_sequence",
         "_started",
+        "_tier",
         "_usage",
         "_waiting",
     )
@@ -83,7 +94,9 @@ class Encode:
         self._index = -1  # of the open block, or of the last one
         self._started = self._called = self._ended = False
         self._finish = self._refusal = ""
-        self._sequence: Any = None
+        self._choice: Json = {}  # with the finish reason
+        self._tier: Json = {}
+        self._carried = Carried(DIALECT)
 
     def feed(self, data: bytes) -> bytes:
         written: list[bytes] = []
@@ -112,6 +125,8 @@ class Encode:
             written.append(self._message_start(chunk))
         if chunk.get("usage") is not None:
             read_usage(chunk["usage"], self._usage)
+        if chunk.get("service_tier"):
+            self._tier = tier_of(chunk)
         choices = chunk.get("choices")
         choice = choices[0] if isinstance(choices, list) and choices else None
         if not isinstance(choice, dict) or choice.get("index"):  # one choice is all that a Message can hold
@@ -122,16 +137,20 @@ class Encode:
             self._delta(delta, bool(reason), written)
         if reason and not self._finish:
             self._finish = str(reason)
-            self._sequence = choice.get("stop_reason")
+            self._choice = choice
 
     def _delta(self, delta: Json, last: bool, written: list[bytes]) -> None:
+        if not _PLAIN.issuperset(delta):
+            self._carried.take(delta)
+            if self._carried.size > MAX_EVENT_BYTES:
+                raise EventTooLarge(f"state to be sent back of more than {MAX_EVENT_BYTES} characters")
         reasoning = delta.get("reasoning_content")
         if isinstance(reasoning, str) and reasoning:
             self._piece("thinking", reasoning, written)
         for block in items(delta.get("thinking_blocks")):
             if isinstance(block, dict):
                 self._thinking(block, bool(reasoning), written)
-        content, refusal = delta.get("content"), delta.get("refusal")
+        content, refusal = delta.get("content") or spoken(delta), delta.get("refusal")
         if isinstance(content, str) and content:
             self._piece("text", content, written)
         if isinstance(refusal, str) and refusal:
@@ -142,9 +161,20 @@ class Encode:
             cited = citation(note)
             if cited is not None:
                 self._piece("text", cited, written, "citation")
+        for image in items(delta.get("images")):
+            block = picture(image)
+            if block is not None:
+                self._seal(written)
+                if self._start("image", block, written) is self._open:
+                    self._close(written)
         for call in items(delta.get("tool_calls")):
             if isinstance(call, dict):
                 self._call(call, written)
+
+    def _seal(self, written: list[bytes]) -> None:
+        """Writes what has been gathered for other vendors, before a new block begins."""
+        if self._carried:
+            self._thinking({"type": "thinking", "signature": seal(self._carried.out())}, True, written)
 
     def _thinking(self, block: Json, streamed: bool, written: list[bytes]) -> None:
         """A whole block of Anthropic's. Its text has gone by as reasoning if a block of thinking is open; what is left to
@@ -177,6 +207,7 @@ class Encode:
         key, id = call.get("index"), call.get("id")
         target = self._last("tool_use") if key is None and not id else self._find(id if key is None else key)
         if target is None:
+            self._seal(written)
             start: Json = {"type": "tool_use", "id": id or f"toolu_{self._id}_{key or 0}", "name": function.get("name") or "", "input": {}}
             extra = call.get("extra_content")
             ours = extra.get("anthropic") if isinstance(extra, dict) else None
@@ -200,6 +231,8 @@ class Encode:
         """Text, thinking or a citation: part of the last block if that is of the kind, else the beginning of a new one."""
         target = self._last(kind)
         if target is None or target.key == "signed":
+            if kind != "thinking":
+                self._seal(written)
             target = self._start(kind, dict(_EMPTY[kind]), written)
         self._add(target, delta or kind, piece, written)
 
@@ -258,12 +291,16 @@ class Encode:
         if self._ended or not self._finish:
             return
         self._ended = True
+        self._seal(written)
         self._close(written)
         for block in self._waiting:
             self._show(block, written)
             self._close(written)
-        delta = ending(self._finish, self._sequence, self._called, self._refusal)
-        value = {"type": "message_delta", "delta": delta, "usage": messages_usage(self._usage)}
+        delta = ending(self._finish, self._choice, self._called, self._refusal)
+        notes = notes_of(self._choice)
+        if "container" in notes:
+            delta["container"] = notes.pop("container")
+        value = {"type": "message_delta", "delta": delta, "usage": {**messages_usage(self._usage), **self._tier}, **notes}
         written.append(b"event: message_delta\ndata: " + orjson.dumps(value) + b"\n\n" + _STOP)
 
 

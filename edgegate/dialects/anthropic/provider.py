@@ -6,21 +6,23 @@ from collections.abc import Mapping
 
 import orjson
 
+from edgegate.dialects.anthropic.counting import count_body, counted
 from edgegate.dialects.anthropic.errors import reply_error
+from edgegate.dialects.anthropic.notes import Notes
 from edgegate.dialects.anthropic.reply import chat_completion, read_message
 from edgegate.dialects.anthropic.request import messages_request
 from edgegate.dialects.anthropic.stream import MessageStream
 from edgegate.dialects.anthropic.watch import Watch
-from edgegate.dialects.anthropic.words import DIALECT, FORMAT, PATH
+from edgegate.dialects.anthropic.words import COUNT_FORMAT, COUNT_PATH, DIALECT, FORMAT, PATH
 from edgegate.dialects.base import Ask, HeaderList, Json, Progress, WireRequest
 from edgegate.errors import GatewayError, bad_request
 from edgegate.taps import Tap
 
-_NATIVE: Mapping[str, str] = {FORMAT: PATH}
+_NATIVE: Mapping[str, str] = {FORMAT: PATH, COUNT_FORMAT: COUNT_PATH}
 
 
 class AnthropicProvider:
-    """See `ProviderSide`. `default_max_tokens` is sent where the chat has no limit: the API wants one."""
+    """See `ProviderSide` and `TokenCounter`. `default_max_tokens` is sent where the chat has no limit: the API wants one."""
 
     name = DIALECT
     native = _NATIVE
@@ -33,8 +35,15 @@ class AnthropicProvider:
         return [(b"x-api-key", key.encode()), (b"anthropic-version", self._version)]
 
     def request(self, ask: Ask) -> WireRequest:
-        body, dropped = messages_request(ask, self._default_max_tokens)
-        return WireRequest(PATH, orjson.dumps(body), [(b"content-type", b"application/json")], dropped)
+        body, notes = messages_request(ask, self._default_max_tokens)
+        return _wire(PATH, body, notes)
+
+    def count(self, ask: Ask) -> WireRequest:
+        body, notes = count_body(ask, self._default_max_tokens)
+        return _wire(COUNT_PATH, body, notes)
+
+    def counted(self, ask: Ask, body: bytes) -> int:
+        return counted(body, Progress())
 
     def whole(self, ask: Ask, body: bytes, progress: Progress) -> bytes:
         return chat_completion(ask, body, progress)
@@ -46,7 +55,10 @@ class AnthropicProvider:
         return Watch(progress)
 
     def glance(self, format: str, body: bytes, progress: Progress) -> None:
-        read_message(body, progress)
+        if format == COUNT_FORMAT:
+            counted(body, progress)
+        else:
+            read_message(body, progress)
 
     def error(self, status: int, headers: Mapping[str, str], body: bytes) -> GatewayError:
         return reply_error(status, headers, body)
@@ -56,6 +68,13 @@ class AnthropicProvider:
 
     def embedded(self, request: Json, model: str, body: bytes, progress: Progress) -> bytes:
         raise _no_embeddings(model)
+
+
+def _wire(path: str, body: Json, notes: Notes) -> WireRequest:
+    headers: HeaderList = [(b"content-type", b"application/json")]
+    if notes.betas:
+        headers.append((b"anthropic-beta", ",".join(notes.betas).encode()))
+    return WireRequest(path, orjson.dumps(body), headers, notes.dropped, notes.mapped)
 
 
 def _no_embeddings(model: str) -> GatewayError:

@@ -7,12 +7,16 @@ from typing import Any
 import orjson
 
 from edgegate.dialects.anthropic.citations import annotation
+from edgegate.dialects.anthropic.custom import Stands, text_in
 from edgegate.dialects.anthropic.errors import error_of, event_error
 from edgegate.dialects.anthropic.usage import Tally
-from edgegate.dialects.anthropic.words import finish_reason
+from edgegate.dialects.anthropic.words import finish_reason, is_told
 from edgegate.dialects.base import Ask, Json, Progress
 from edgegate.dialects.chat import completion
 from edgegate.dialects.failure import bad_reply, parsed
+
+NOTES = ("container", "context_management")
+"""What a reply says beside the answer: the container its code ran in, edits made to the context."""
 
 
 def read_message(body: bytes, progress: Progress) -> Json:
@@ -34,7 +38,10 @@ def read_message(body: bytes, progress: Progress) -> Json:
 
 def chat_completion(ask: Ask, body: bytes, progress: Progress) -> bytes:
     message = read_message(body, progress)
-    answer = _answer([block for block in message["content"] if isinstance(block, dict)])
+    stands = Stands(ask)
+    answer = _answer([block for block in message["content"] if isinstance(block, dict)], stands)
+    if stands.answer and progress.finish_reason == "tool_calls" and not answer.get("tool_calls"):
+        progress.finish_reason = "stop"  # the only call was the answer
     extra, more = finishing(message)
     choice = {"index": 0, "message": {**answer, **extra}, **more, "finish_reason": progress.finish_reason, "logprobs": None}
     id = message.get("id")
@@ -42,12 +49,18 @@ def chat_completion(ask: Ask, body: bytes, progress: Progress) -> bytes:
 
 
 def finishing(message: Json) -> tuple[Json, Json]:
-    """What a refusal says about itself, for the message or delta, and the matched stop sequence, for the choice (vLLM's
-    name for it), out of a Message or the delta of `message_delta`."""
+    """Out of a Message or the delta of `message_delta`: what a refusal says about itself, for the message or delta; and for the
+    choice the matched stop sequence (vLLM's name for it), a stop reason that OpenAI has no word for (OpenRouter's name), and
+    Anthropic's own notes on the reply under its names."""
+    reason = message.get("stop_reason")
     details = message.get("stop_details")
-    words = details.get("explanation") if isinstance(details, dict) and message.get("stop_reason") == "refusal" else None
-    sequence = message.get("stop_sequence")
-    return ({"refusal": words} if isinstance(words, str) and words else {}, {"stop_reason": sequence} if isinstance(sequence, str) else {})
+    words = details.get("explanation") if isinstance(details, dict) and reason == "refusal" else None
+    more: Json = {name: message[name] for name in NOTES if isinstance(message.get(name), dict)}
+    if isinstance(message.get("stop_sequence"), str):
+        more["stop_reason"] = message["stop_sequence"]
+    if is_told(reason, finish_reason(reason)):
+        more["native_finish_reason"] = reason
+    return ({"refusal": words} if isinstance(words, str) and words else {}, more)
 
 
 def call_extra(block: Json) -> Json | None:
@@ -58,7 +71,7 @@ def call_extra(block: Json) -> Json | None:
     return {"extra_content": {"anthropic": {"caller": caller}}}
 
 
-def _answer(content: list[Json]) -> Json:
+def _answer(content: list[Json], stands: Stands) -> Json:
     text = ""
     reasoning: list[str] = []
     thinking: list[Json] = []
@@ -78,8 +91,10 @@ def _answer(content: list[Json]) -> Json:
                 thinking.append(block)
         elif kind == "redacted_thinking":
             thinking.append(block)
+        elif kind == "tool_use" and stands.is_answer(str(block.get("name"))):
+            text += orjson.dumps(block.get("input") or {}).decode()
         elif kind == "tool_use":
-            calls.append(_call(block))
+            calls.append(_call(block, stands))
     answer: Json = {"role": "assistant", "content": None if calls and not text else text}
     if reasoning:
         answer["reasoning_content"] = "".join(reasoning)
@@ -92,9 +107,11 @@ def _answer(content: list[Json]) -> Json:
     return answer
 
 
-def _call(block: Json) -> Json:
+def _call(block: Json, stands: Stands) -> Json:
     id, name, given = block.get("id"), block.get("name"), block.get("input")
     if not isinstance(id, str) or not isinstance(name, str):
         raise bad_reply("a tool_use block of the provider's reply has no id or name")
+    if stands.is_custom(name):
+        return {"id": id, "type": "custom", "custom": {"name": name, "input": text_in(given)}}
     arguments = orjson.dumps(given if isinstance(given, dict) else {}).decode()
     return {"id": id, "type": "function", "function": {"name": name, "arguments": arguments}, **(call_extra(block) or {})}

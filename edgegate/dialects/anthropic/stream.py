@@ -3,7 +3,8 @@
 States: before `message_start`; inside a content block (`_kind` says of which type) or between two; finished (the stop
 reason has come); over (`[DONE]` was written, or `progress.error` is set). Blocks of tools that Anthropic runs itself
 (`server_tool_use`, `*_tool_result`) are no tool calls of the client's: nothing is written for them but the citations that
-later text carries. Unknown events, blocks and deltas are passed over.
+later text carries. Unknown events, blocks and deltas are passed over. A call that stands for something else (`custom`) is
+written as that: pieces of JSON as text, a custom tool's input whole, at its end.
 """
 
 from __future__ import annotations
@@ -13,6 +14,7 @@ from typing import Any
 import orjson
 
 from edgegate.dialects.anthropic.citations import annotation
+from edgegate.dialects.anthropic.custom import Stands, text_in
 from edgegate.dialects.anthropic.errors import event_error
 from edgegate.dialects.anthropic.frames import DELTA, deltas_only, documents
 from edgegate.dialects.anthropic.noting import Malformed, Noting, document, member, name_of
@@ -24,8 +26,9 @@ from edgegate.taps import Outcome
 from edgegate.wire.sse import MAX_EVENT_BYTES, EventReader, EventTooLarge, WholeEvents
 
 _HEAD = len(DELTA)
-_MAX_THINKING = MAX_EVENT_BYTES
-"""Characters of one thinking block: it is kept until its signature comes, and sent on as one event."""
+_MAX_HELD = MAX_EVENT_BYTES
+"""Characters of one thinking block, which is kept until its signature comes, or one custom tool's input: both go on as one
+event."""
 
 
 class MessageStream:
@@ -35,6 +38,8 @@ class MessageStream:
         "_block",
         "_calls",
         "_citations",
+        "_held",
+        "_held_length",
         "_kind",
         "_length",
         "_noting",
@@ -42,9 +47,8 @@ class MessageStream:
         "_progress",
         "_reader",
         "_signature",
+        "_stands",
         "_start",
-        "_thinking",
-        "_thinking_length",
         "_whole",
         "_writer",
     )
@@ -56,6 +60,7 @@ class MessageStream:
         self._whole = WholeEvents()
         self._reader = EventReader()
         self._writer = ChunkWriter(ask.id, ask.created, ask.model)
+        self._stands = Stands(ask)
         self._over = False
         self._calls = 0  # tool calls begun; counts tool blocks only, as the chat's index does
         self._length = 0  # characters of text written, for the places that citations point to
@@ -129,7 +134,9 @@ class MessageStream:
             written.append(self._close_block())
             reason = self._noting.message_delta(value)
             if reason:
-                delta, more = finishing(member(value, "delta"))
+                if reason == "tool_calls" and self._stands.answer and not self._calls:
+                    self._progress.finish_reason = reason = "stop"  # the only call was the answer
+                delta, more = finishing({**value, **member(value, "delta")})
                 written.append(self._writer.delta(delta, 0, reason, **more))
         elif name == "message_stop":
             if self._progress.finished:
@@ -141,8 +148,8 @@ class MessageStream:
     def _begin(self, kind: Any, block: Json) -> None:
         self._kind = kind
         self._block = block
-        self._thinking: list[str] = []
-        self._thinking_length = 0
+        self._held: list[str] = []
+        self._held_length = 0
         self._signature = ""
         self._arguments = False  # whether any were written
         self._citations: list[Json] = []
@@ -164,6 +171,9 @@ class MessageStream:
             id, name = block.get("id"), block.get("name")
             if not isinstance(id, str) or not isinstance(name, str):
                 raise Malformed("a tool_use block of the provider's stream has no id or name")
+            if self._stands and (self._stands.is_answer(name) or self._stands.is_custom(name)):
+                self._kind = "answer" if self._stands.is_answer(name) else "custom"
+                return b""
             self._calls += 1
             return self._writer.call(self._calls - 1, id, name, extra=call_extra(block))
         return b""
@@ -176,11 +186,11 @@ class MessageStream:
         if kind == "text_delta":
             return self._text(delta.get("text"))
         if kind == "input_json_delta":
-            if self._kind != "tool_use":  # the input of a tool that Anthropic runs
-                return b""
             piece = _string(delta.get("partial_json"))
             if not piece:
                 return b""
+            if self._kind != "tool_use":
+                return self._standing(piece)
             self._arguments = True
             return self._writer.arguments(self._calls - 1, piece)
         if kind == "thinking_delta":
@@ -202,15 +212,29 @@ class MessageStream:
         self._length += len(piece)
         return self._writer.text(piece)
 
+    def _standing(self, piece: str) -> bytes:
+        """A piece of the arguments of a call that stands for something else, or of the input of a tool that Anthropic runs."""
+        if self._kind == "answer":
+            self._arguments = True
+            return self._text(piece)
+        if self._kind == "custom":
+            self._arguments = True
+            self._hold(piece)
+        return b""
+
+    def _hold(self, piece: str) -> None:
+        """Keeps a piece of what goes on as a whole."""
+        self._held_length += len(piece)
+        if self._held_length > _MAX_HELD:
+            raise Malformed(f"the provider's stream holds a block of more than {_MAX_HELD} characters that goes on as a whole")
+        self._held.append(piece)
+
     def _reasoning(self, piece: Any) -> bytes:
         text = _string(piece)
         if not text:
             return b""
         self._progress.started = True
-        self._thinking_length += len(text)
-        if self._thinking_length > _MAX_THINKING:
-            raise Malformed(f"the provider's stream holds a thinking block of more than {_MAX_THINKING} characters")
-        self._thinking.append(text)
+        self._hold(text)
         return self._writer.reasoning(text)
 
     def _close_block(self) -> bytes:
@@ -218,11 +242,19 @@ class MessageStream:
         kind = self._kind
         written = b""
         if kind == "thinking" and self._signature:
-            block = {"type": "thinking", "thinking": "".join(self._thinking), "signature": self._signature}
+            block = {"type": "thinking", "thinking": "".join(self._held), "signature": self._signature}
             written = self._writer.delta({"thinking_blocks": [block]})
         elif kind == "tool_use" and not self._arguments:
             given = self._block.get("input")
             written = self._writer.arguments(self._calls - 1, orjson.dumps(given).decode() if isinstance(given, dict) else "{}")
+        elif kind == "answer" and not self._arguments:
+            given = self._block.get("input")
+            written = self._text(orjson.dumps(given).decode() if isinstance(given, dict) else "{}")
+        elif kind == "custom":
+            text = text_in("".join(self._held) if self._arguments else self._block.get("input"))
+            call = {"id": self._block["id"], "type": "custom", "custom": {"name": self._block["name"], "input": text}}
+            self._calls += 1
+            written = self._writer.delta({"tool_calls": [{"index": self._calls - 1, **call}]})
         elif kind == "text" and self._citations:
             notes = [annotation(citation, self._start, self._length) for citation in self._citations]
             written = self._writer.delta({"annotations": notes})

@@ -38,7 +38,7 @@ class Watch:
     def feed(self, data: bytes) -> bytes:
         if self._over:
             owed = self._owes_lf and data.startswith(b"\n")
-            self._owes_lf = False
+            self._owes_lf = self._owes_lf and not data
             return b"\n" if owed else b""
         try:
             data = self._whole.feed(data)

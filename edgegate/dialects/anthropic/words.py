@@ -8,6 +8,8 @@ from typing import Any
 DIALECT = "anthropic"
 FORMAT = "anthropic.messages"
 PATH = "/v1/messages"
+COUNT_FORMAT = "anthropic.count_tokens"
+COUNT_PATH = "/v1/messages/count_tokens"
 
 _FINISH: Mapping[str, str] = {
     "end_turn": "stop",
@@ -59,6 +61,11 @@ ERROR_STATUS: Mapping[str, int] = {
 def finish_reason(stop_reason: Any) -> str:
     """OpenAI's word for a `stop_reason`. Reasons newer than this table count as `stop`: the answer is whole."""
     return _FINISH.get(stop_reason, "stop") if isinstance(stop_reason, str) else "stop"
+
+
+def is_told(stop_reason: Any, finish: str) -> bool:
+    """Whether a `native_finish_reason` is one of Anthropic's that says more than the finish reason beside it."""
+    return stop_reason in ("pause_turn", "model_context_window_exceeded") and finish_reason(stop_reason) == finish
 
 
 def stop_reason(finish: str, *, called: bool) -> str:

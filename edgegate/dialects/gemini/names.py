@@ -10,6 +10,7 @@ import re
 from urllib.parse import quote
 
 from edgegate.dialects.base import Chat, Json
+from edgegate.dialects.losses import Losses
 from edgegate.errors import bad_request
 
 _GENERATION = re.compile(r"gemini-(\d+)(?:\.(\d+))?")
@@ -27,9 +28,18 @@ def path_of(model: str, verb: str) -> str:
     kind, slash, name = model.partition("/")
     if not slash:
         kind, name = "models", model
-    if kind not in ("models", "tunedModels") or not name or "/" in name or "\\" in name or not name.strip("."):
+    if kind not in ("models", "tunedModels") or not is_segment(name):
         raise bad_request("expected a Gemini model such as gemini-2.5-flash, models/NAME or tunedModels/NAME", "model")
-    return f"/v1beta/{kind}/{quote(name, safe='', errors='replace')}:{verb}"
+    return f"/v1beta/{kind}/{segment(name)}:{verb}"
+
+
+def is_segment(name: str) -> bool:
+    return bool(name) and "/" not in name and "\\" not in name and bool(name.strip("."))
+
+
+def segment(name: str) -> str:
+    """One segment of a path, percent-encoded."""
+    return quote(name, safe="", errors="replace")
 
 
 def generation(model: str) -> tuple[int, int]:
@@ -41,7 +51,7 @@ def generation(model: str) -> tuple[int, int]:
     return (3, 0) if model.startswith(("gemini-", "models/gemini-")) and model.endswith("-latest") else (0, 0)
 
 
-def thinking_of(chat: Chat, model: str, dropped: list[str]) -> Json | None:
+def thinking_of(chat: Chat, model: str, losses: Losses) -> Json | None:
     """`thinkingConfig` for `reasoning_effort` or, in Anthropic's words, `thinking: {type, budget_tokens}`. Where both are
     given they mean the same: a level where the model takes levels, else the budget; Gemini refuses both together. Thoughts
     are asked for wherever thinking is: they become `reasoning_content`."""
@@ -58,7 +68,9 @@ def thinking_of(chat: Chat, model: str, dropped: list[str]) -> Json | None:
     version = generation(model)
     if version < (2, 5) or any(word in name for word in _NEVER_THINKS):
         if effort != "none":
-            dropped.extend(field for field in ("reasoning_effort", "thinking") if chat.get(field))
+            for field in ("reasoning_effort", "thinking"):
+                if chat.get(field):
+                    losses.drop(field)
         return None
     # an alias may stand for either family: budgets are the form that both take
     levels = version >= (3, 0) and not name.endswith("-latest")
@@ -66,11 +78,16 @@ def thinking_of(chat: Chat, model: str, dropped: list[str]) -> Json | None:
     config: Json = {}
     if isinstance(budget, int) and budget > 0 and effort != "none" and not (levels and effort):
         config["thinkingBudget"] = min(max(budget, _least(name)), _most(name))
+        if config["thinkingBudget"] != budget and not losses.near("thinking.budget_tokens"):
+            config = {}
     elif effort:
         config = _level(effort, name, version) if levels else _budget(effort, name)
+        exact = config in ({"thinkingLevel": effort.upper()}, {"thinkingBudget": 0})
+        if not exact and not losses.near("reasoning_effort" if chat.get("reasoning_effort") else "thinking"):
+            config = {}
     if effort != "none":
         config["includeThoughts"] = True
-    return config
+    return config or None
 
 
 def _level(effort: str, name: str, version: tuple[int, int]) -> Json:

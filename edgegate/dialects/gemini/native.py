@@ -11,15 +11,14 @@ from typing import Any
 import orjson
 
 from edgegate.dialects.base import Json, Progress
+from edgegate.dialects.chat import count
 from edgegate.dialects.failure import bad_reply, parsed
 from edgegate.dialects.gemini.bare import BareDocument, Opening, is_bare
 from edgegate.dialects.gemini.faults import error_in, hidden_fault
-from edgegate.dialects.gemini.reading import Tally, block_of, candidates_of, finish_of, index_of, lone_event, parts_in, reason_of
+from edgegate.dialects.gemini.reading import Tally, block_of, candidates_of, finish_of, index_of, lone_event, parse, parts_in, reason_of
 from edgegate.errors import GatewayError
 from edgegate.taps import Outcome
 from edgegate.wire.sse import EventReader, EventTooLarge, WholeEvents
-
-FORMAT = "gemini.generate"
 
 
 class Notes:
@@ -166,3 +165,15 @@ def glance_at(body: bytes, progress: Progress) -> None:
         held = (isinstance(reply, dict) and notes.take(reply)) or held
     if not held:
         raise bad_reply("Gemini's reply holds no candidate and no reason why")
+
+
+def glance_at_embedding(body: bytes, progress: Progress) -> None:
+    """A native reply to `:embedContent` or `:batchEmbedContents`."""
+    reply = parse(body)
+    if "embedding" not in reply and "embeddings" not in reply:
+        raise bad_reply("Gemini's reply holds no embedding")
+    meta = reply.get("usageMetadata")
+    if isinstance(meta, dict):
+        progress.usage.input_tokens = count(meta.get("promptTokenCount"))
+        progress.usage.reported = True
+    progress.started = progress.finished = True

@@ -1,7 +1,8 @@
 """A chat -> the body of `:generateContent`.
 
 Everything a chat may carry is either mapped, refused with a 400 that names it, or named in `dropped`; nothing is lost in
-silence. Values are passed on as they are: whether a model takes `seed` or forty stop sequences is for Google to say.
+silence. Values are passed on as they are: whether a model takes `seed` or forty stop sequences is for Google to say. Google's
+own fields, which a client of Gemini's left in the chat under their own names (see `asking.py`), go out as they are and win.
 """
 
 from __future__ import annotations
@@ -9,9 +10,14 @@ from __future__ import annotations
 from typing import Any
 
 from edgegate.dialects.base import Chat, Json
-from edgegate.dialects.chat import max_tokens_of
+from edgegate.dialects.chat import max_tokens_of, server_tool
+from edgegate.dialects.gemini.asking import KEPT
+from edgegate.dialects.gemini.fields import camel
+from edgegate.dialects.gemini.flavours import Flavour, fit
+from edgegate.dialects.gemini.media import google_of
 from edgegate.dialects.gemini.names import generation, thinking_of
 from edgegate.dialects.gemini.turns import Turns
+from edgegate.dialects.losses import Losses
 from edgegate.errors import bad_request
 
 _SAMPLING = (
@@ -25,56 +31,76 @@ _SAMPLING = (
 
 _READ = frozenset({
     "model", "messages", "stream", "stream_options", "max_tokens", "max_completion_tokens", "stop", "n", "logprobs", "top_logprobs",
-    "tools", "tool_choice", "response_format", "reasoning_effort", "thinking", "modalities", "web_search_options",
+    "tools", "tool_choice", "response_format", "reasoning_effort", "thinking", "modalities", "audio", "web_search_options",
+    "generationConfig", "toolConfig", "service_tier", *KEPT,
     *(name for name, _ in _SAMPLING),
 })  # fmt: skip
 
 _HARMLESS: dict[str, tuple[Any, ...]] = {
     "parallel_tool_calls": (True,),  # Gemini always may
-    "store": (False,),
-    "service_tier": ("auto", "default"),
 }
 """Values that say what Gemini does anyway: leaving them out loses nothing."""
 
-_TIERS = ("flex", "priority")
+_TIERS = {"flex": "flex", "priority": "priority", "auto": "", "default": ""}
 
-_HOSTED = frozenset(
-    ("googleSearch", "google_search", "codeExecution", "code_execution", "urlContext", "url_context", "googleMaps", "google_maps")
-)
+_HOSTED = frozenset((
+    "googleSearch", "googleSearchRetrieval", "codeExecution", "urlContext", "googleMaps", "fileSearch", "computerUse", "retrieval",
+    "enterpriseWebSearch", "parallelAiSearch", "exaAiSearch", "mcpServers",
+))  # fmt: skip
 """Gemini's own tools, taken as `{"googleSearch": {}}` in `tools`, as other gateways do."""
 
+_SAME_USE = {"web_search": "googleSearch", "web_fetch": "urlContext", "code_execution": "codeExecution"}
+"""What Gemini has of the kinds of tools that other vendors run."""
 
-def body_of(chat: Chat, model: str, dropped: list[str]) -> Json:
-    """The request's body. Names what has no place in `dropped`; raises a 400 `GatewayError` for what cannot be sent."""
+_OPENAI_VOICES = frozenset(
+    ("alloy", "ash", "ballad", "cedar", "coral", "echo", "fable", "marin", "nova", "onyx", "sage", "shimmer", "verse")
+)
+"""Voices that Gemini has not: the name alone would be a 400."""
+
+
+def body_of(chat: Chat, model: str, flavour: Flavour, losses: Losses) -> Json:
+    """The request's body. Names what has no place in `losses`; raises a 400 `GatewayError` for what cannot be sent."""
     version = generation(model)
-    turns = Turns(version[0], dropped)
+    turns = Turns(version[0], losses)
     turns.add(chat)
     body: Json = {"contents": turns.contents}
     if turns.system:
         body["systemInstruction"] = {"parts": turns.system}
-    tools, functions, strict = _tools(chat, dropped)
+    tools, functions, strict = _tools(chat, losses)
     if tools:
         body["tools"] = tools
-    calling = _calling(chat, functions, strict and version >= (2, 5))
-    if calling:
-        body["toolConfig"] = {"functionCallingConfig": calling}
-    if strict and version < (2, 5):
-        dropped.append("tools[].function.strict")
-    config = _config(chat, model, dropped)
+    if strict and (version < (2, 5) or not losses.near("tools[].function.strict")):
+        losses.drop("tools[].function.strict")
+        strict = False
+    calling = _calling(chat, functions, strict)
+    own = chat.get("toolConfig")
+    choice: Json = {"functionCallingConfig": calling} if calling else {}
+    choice.update(own if isinstance(own, dict) else {})
+    if choice:
+        body["toolConfig"] = choice
+    config = _config(chat, model, losses)
     if config:
         body["generationConfig"] = config
     tier = chat.get("service_tier")
-    if tier in _TIERS:
-        body["serviceTier"] = tier
+    if isinstance(tier, str) and tier in _TIERS:
+        if _TIERS[tier]:
+            body["serviceTier"] = tier
+    elif tier is not None:
+        losses.drop("service_tier")
+    body.update((name, chat[name]) for name in KEPT if chat.get(name) is not None)
     for name, value in chat.items():
-        if name in _READ or value in (None, [], {}) or value in _HARMLESS.get(name, ()):
-            continue
-        if name != "service_tier" or tier not in _TIERS:
-            dropped.append(name)
+        if name not in _READ and value not in (None, [], {}) and value not in _HARMLESS.get(name, ()):
+            losses.drop(name)
+    for name in ("generationConfig", "toolConfig"):
+        if not isinstance(chat.get(name, {}), dict):
+            losses.drop(name)
+    fit(body, flavour, losses)
+    if not body["contents"]:
+        raise bad_request("expected at least one message that is not empty", "messages")
     return body
 
 
-def _config(chat: Chat, model: str, dropped: list[str]) -> Json:
+def _config(chat: Chat, model: str, losses: Losses) -> Json:
     """`generationConfig`."""
     config: Json = {theirs: chat[ours] for ours, theirs in _SAMPLING if chat.get(ours) is not None}
     limit = max_tokens_of(chat)
@@ -89,14 +115,43 @@ def _config(chat: Chat, model: str, dropped: list[str]) -> Json:
         config["responseLogprobs"] = True
         if chat.get("top_logprobs"):
             config["logprobs"] = chat["top_logprobs"]
-    modalities = chat.get("modalities")
-    if isinstance(modalities, list) and modalities not in ([], ["text"]):
-        config["responseModalities"] = [str(name).upper() for name in modalities]
+    _modalities(chat, config, losses)
     _format(chat.get("response_format"), config)
-    thinking = thinking_of(chat, model, dropped)
-    if thinking:
-        config["thinkingConfig"] = thinking
+    given = chat.get("generationConfig")
+    own: Json = {name: value for name, value in given.items() if value is not None} if isinstance(given, dict) else {}
+    if "thinkingConfig" not in own:
+        thinking = thinking_of(chat, model, losses)
+        if thinking:
+            config["thinkingConfig"] = thinking
+    config.update(own)
     return config
+
+
+def _modalities(chat: Chat, config: Json, losses: Losses) -> None:
+    """`modalities` and `audio`. Gemini speaks or writes, not both: OpenAI's `["text", "audio"]` is speech. It sends samples
+    without a header, which is OpenAI's pcm16; a wav is made of them (see `sound.py`)."""
+    modalities = chat.get("modalities")
+    if not isinstance(modalities, list) or modalities in ([], ["text"]):
+        if chat.get("audio") is not None:
+            losses.drop("audio")
+        return
+    kinds = [str(name).upper() for name in modalities]
+    audio = chat.get("audio")
+    if "AUDIO" not in kinds:
+        config["responseModalities"] = kinds
+        return
+    if kinds != ["AUDIO"] and losses.near("modalities"):
+        kinds = ["AUDIO"]
+    config["responseModalities"] = kinds
+    if not isinstance(audio, dict):
+        return
+    voice = audio.get("voice")
+    if isinstance(voice, str) and voice.lower() not in _OPENAI_VOICES:
+        config["speechConfig"] = {"voiceConfig": {"prebuiltVoiceConfig": {"voiceName": voice}}}
+    elif voice is not None:
+        losses.drop("audio.voice")
+    if audio.get("format") not in (None, "pcm16", "wav"):
+        losses.drop("audio.format")
 
 
 def _format(value: Any, config: Json) -> None:
@@ -117,10 +172,11 @@ def _format(value: Any, config: Json) -> None:
             config["responseJsonSchema"] = named["schema"]
 
 
-def _tools(chat: Chat, dropped: list[str]) -> tuple[list[Json], list[str], bool]:
+def _tools(chat: Chat, losses: Losses) -> tuple[list[Json], list[str], bool]:
     """(tools, names of the functions among them, whether any function is strict)."""
     functions: list[Json] = []
     hosted: list[Json] = []
+    foreign: list[tuple[str, str]] = []  # (what it is for, its name in the chat)
     strict = False
     given = chat.get("tools") or []
     if not isinstance(given, list):
@@ -128,22 +184,47 @@ def _tools(chat: Chat, dropped: list[str]) -> tuple[list[Json], list[str], bool]
     for at, tool in enumerate(given):
         if not isinstance(tool, dict):
             raise bad_request("expected an object", f"tools[{at}]")
-        if "cache_control" in tool and "cache_control" not in dropped:
-            dropped.append("cache_control")
-        if len(tool) == 1 and not _HOSTED.isdisjoint(tool):
-            hosted.append(tool)
-        elif tool.get("type", "function") != "function":
-            dropped.append(f"tools[{at}]")
-        else:
-            functions.append(_declaration(tool.get("function"), f"tools[{at}].function"))
+        if "cache_control" in tool:
+            losses.drop("cache_control")
+        if "type" not in tool and "function" not in tool and _is_own(tool):
+            hosted.append({camel(name): value for name, value in tool.items()})
+        elif tool.get("type", "function") == "function":
+            functions.append(_declaration(tool.get("function"), f"tools[{at}].function", google_of(tool)))
             strict = strict or bool(tool["function"].get("strict"))
+        else:
+            foreign.append((server_tool(tool), f"tools.{str(tool['type'])[:40]}"))
     if chat.get("web_search_options") is not None:
-        _search(chat["web_search_options"], functions, hosted, dropped)
+        foreign.append(("web_search", "web_search_options"))
+        options = chat["web_search_options"]
+        if isinstance(options, dict):
+            for name, value in options.items():
+                if value is not None:
+                    losses.drop(f"web_search_options.{name}")
+    for use, name in foreign:
+        _host(use, name, functions, hosted, losses)
     tools = [{"functionDeclarations": functions}, *hosted] if functions else hosted
     return tools, [function["name"] for function in functions], strict
 
 
-def _declaration(function: Any, where: str) -> Json:
+def _is_own(tool: Json) -> bool:
+    """Whether this is a tool in Gemini's words: a known one, or one object under a name of Google's kind."""
+    names = [camel(name) for name in tool]
+    return any(name in _HOSTED for name in names) or (
+        len(names) == 1 and not names[0].islower() and isinstance(tool[next(iter(tool))], dict)
+    )
+
+
+def _host(use: str, name: str, functions: list[Json], hosted: list[Json], losses: Losses) -> None:
+    """Google's own tool for another vendor's of the same use. Beside functions most models refuse it, and the functions
+    matter more."""
+    kind = _SAME_USE.get(use)
+    if kind is None or functions:
+        losses.drop(name)
+    elif losses.near(name) and not any(kind in tool for tool in hosted):
+        hosted.append({kind: {}})
+
+
+def _declaration(function: Any, where: str, google: Json) -> Json:
     """A function's parameters go as plain JSON Schema (`parametersJsonSchema`, recorded for 2.0, 2.5 and 3 with $ref, anyOf and
     additionalProperties): `parameters` is a subset of OpenAPI that would need the schema rewritten."""
     name = function.get("name") if isinstance(function, dict) else None
@@ -154,18 +235,8 @@ def _declaration(function: Any, where: str) -> Json:
         declaration["description"] = function["description"]
     if function.get("parameters"):
         declaration["parametersJsonSchema"] = function["parameters"]
+    declaration.update((name, google[name]) for name in ("behavior", "response", "responseJsonSchema") if name in google)
     return declaration
-
-
-def _search(options: Any, functions: list[Json], hosted: list[Json], dropped: list[str]) -> None:
-    """OpenAI's web search is Google's. Beside functions most models refuse it, and the functions matter more."""
-    if functions:
-        dropped.append("web_search_options")
-        return
-    if not any("googleSearch" in tool or "google_search" in tool for tool in hosted):
-        hosted.append({"googleSearch": {}})
-    if isinstance(options, dict):
-        dropped.extend(f"web_search_options.{name}" for name, value in options.items() if value is not None)
 
 
 def _calling(chat: Chat, functions: list[str], strict: bool) -> Json | None:

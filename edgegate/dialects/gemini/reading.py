@@ -13,7 +13,6 @@ from edgegate.dialects.base import Ask, Json, Usage
 from edgegate.dialects.chat import count
 from edgegate.dialects.failure import bad_reply
 from edgegate.dialects.gemini.faults import error_in, hidden_fault
-from edgegate.dialects.gemini.turns import BLOCK_MARK
 
 _FINISH = {
     "STOP": "stop",
@@ -145,8 +144,29 @@ def data_of(part: Json) -> tuple[str, str] | None:
     return str(blob.get("mimeType") or "application/octet-stream"), blob["data"]
 
 
-def image_of(media: str, data: str, at: int) -> Json:
-    return {"index": at, "type": "image_url", "image_url": {"url": f"data:{media};base64,{data}"}}
+def image_of(media: str, data: str, at: int, signature: Any = None) -> Json:
+    image: Json = {"index": at, "type": "image_url", "image_url": {"url": f"data:{media};base64,{data}"}}
+    if isinstance(signature, str):
+        image["extra_content"] = {"google": {"thought_signature": signature}}
+    return image
+
+
+_BESIDES = ("groundingMetadata", "citationMetadata", "urlContextMetadata")
+_USUAL = frozenset(("STOP", "MAX_TOKENS", "SAFETY"))
+
+
+def told_besides(candidate: Json, reason: str, finish: str) -> Json:
+    """What a candidate tells that the chat has no word for, as further keys of the choice."""
+    kept = {name: candidate[name] for name in _BESIDES if candidate.get(name)}
+    if finish == "content_filter" and candidate.get("safetyRatings"):
+        kept["safetyRatings"] = candidate["safetyRatings"]
+    message = candidate.get("finishMessage")
+    if isinstance(message, str) and message and reason != "STOP":
+        kept["finishMessage"] = message
+    found: Json = {"extra_content": {"google": kept}} if kept else {}
+    if reason not in _USUAL:
+        found["native_finish_reason"] = reason
+    return found
 
 
 def code_of(part: Json) -> Json | None:
@@ -156,16 +176,6 @@ def code_of(part: Json) -> Json | None:
         if isinstance(part.get(key), dict):
             found[key] = {name: value for name, value in part[key].items() if isinstance(value, str)}
     return found or None
-
-
-def thinking_block(text: str, signature: str) -> Json:
-    return {"type": "thinking", "thinking": text, "signature": BLOCK_MARK + signature}
-
-
-def wants_blocks(ask: Ask) -> bool:
-    """Whether the client asked for thinking in Anthropic's way, and so can keep `thinking_blocks`."""
-    thinking = ask.chat.get("thinking")
-    return isinstance(thinking, dict) and thinking.get("type") != "disabled"
 
 
 def logprobs_of(candidate: Json) -> Json | None:

@@ -3,13 +3,16 @@
 Where things go in a chat that OpenAI has no field for:
 - thoughts: `reasoning_content`;
 - a call's thought signature: `tool_calls[].extra_content.google.thought_signature`; a text's: the same on the message (Google's
-  OpenAI endpoint does so too: gemini/chat-tools-toolcall-toolchoice-reasoning-5fe1b3fd); and for clients that asked for
-  Anthropic's `thinking`, also a `thinking_blocks` entry whose signature has the prefix `BLOCK_MARK`;
+  OpenAI endpoint does so too: gemini/chat-tools-toolcall-toolchoice-reasoning-5fe1b3fd); a picture's: the same on the picture;
 - pictures: `images` (`{index, type: image_url, image_url: {url: "data:..."}}`), sound: `audio` (`{id, data}`);
-- `executableCode` and `codeExecutionResult`, run by Google: `extra_content.google.parts`, never the text.
+- `executableCode` and `codeExecutionResult`, run by Google: `extra_content.google.parts`, never the text;
+- grounding and the like, word by word: `extra_content.google` of the choice, not of the message: it does not come back;
+- a reason to finish that OpenAI has no word for: `native_finish_reason` of the choice (OpenRouter's name for it).
 """
 
 from __future__ import annotations
+
+from typing import Any
 
 from edgegate.dialects.base import Ask, Json, Progress
 from edgegate.dialects.chat import completion
@@ -31,9 +34,9 @@ from edgegate.dialects.gemini.reading import (
     parse,
     parts_in,
     reason_of,
-    thinking_block,
-    wants_blocks,
+    told_besides,
 )
+from edgegate.dialects.gemini.sound import sound_of
 
 
 def whole_reply(ask: Ask, body: bytes, progress: Progress) -> bytes:
@@ -72,11 +75,9 @@ def _choice(ask: Ask, candidate: Json, index: int, calls_before: int) -> tuple[J
     images: list[Json] = []
     google: Json = {}
     message: Json = {"role": "assistant", "content": None, "refusal": None}
-    block_signature = ""
+    sounds: list[tuple[str, str]] = []
     for part in parts_in(candidate):
         call, piece, signature = part.get("functionCall"), part.get("text"), part.get("thoughtSignature")
-        if isinstance(signature, str):
-            block_signature = block_signature or signature
         if isinstance(call, dict):
             id = str(call.get("id") or call_id(ask, calls_before + len(calls)))
             made: Json = {"id": id, "type": "function", "function": {"name": str(call.get("name") or ""), "arguments": arguments_in(call)}}
@@ -84,15 +85,16 @@ def _choice(ask: Ask, candidate: Json, index: int, calls_before: int) -> tuple[J
                 made["extra_content"] = {"google": {"thought_signature": signature}}
             calls.append(made)
             continue
-        if isinstance(signature, str):
+        blob = data_of(part)
+        if isinstance(signature, str) and (blob is None or blob[0].startswith("audio/")):
             google["thought_signature"] = signature
         if isinstance(piece, str):
             (thoughts if part.get("thought") else text).append(piece)
-        elif blob := data_of(part):
+        elif blob is not None:
             if blob[0].startswith("audio/"):
-                message["audio"] = {"id": f"audio_{ask.id}", "data": blob[1], "expires_at": 0, "transcript": ""}
+                sounds.append(blob)
             else:
-                images.append(image_of(*blob, len(images)))
+                images.append(image_of(*blob, len(images), signature))
         elif code := code_of(part):
             google.setdefault("parts", []).append(code)
     reason = reason_of(candidate)
@@ -104,16 +106,22 @@ def _choice(ask: Ask, candidate: Json, index: int, calls_before: int) -> tuple[J
         message["content"] = answer
     if thoughts:
         message["reasoning_content"] = "".join(thoughts)
-    if block_signature and wants_blocks(ask):
-        message["thinking_blocks"] = [thinking_block("".join(thoughts), block_signature)]
     if calls:
         message["tool_calls"] = calls
     if images:
         message["images"] = images
+    if sounds:
+        message["audio"] = {"id": f"audio_{ask.id}", "expires_at": 0, "transcript": "", **sound_of(sounds, _sound_format(ask))}
     if google:
         message["extra_content"] = {"google": google}
     annotations = annotations_of(candidate, answer)
     if annotations:
         message["annotations"] = annotations
-    choice = {"index": index, "message": message, "logprobs": logprobs_of(candidate), "finish_reason": finish}
+    choice: Json = {"index": index, "message": message, "logprobs": logprobs_of(candidate), "finish_reason": finish}
+    choice.update(told_besides(candidate, reason, finish))
     return choice, calls_before + len(calls)
+
+
+def _sound_format(ask: Ask) -> Any:
+    audio = ask.chat.get("audio")
+    return audio.get("format") if isinstance(audio, dict) else None

@@ -5,7 +5,7 @@ States: reading events; reading a bare JSON document (a reply without `alt=sse` 
 A stream has no terminal event: it is whole when every candidate seen has its finishReason, or the prompt was blocked.
 
 Held back, until the finish: a text's thought signature and citations (both are about the whole text), the text itself where the
-request asked for grounding, the thoughts where it asked for Anthropic's thinking blocks.
+request asked for grounding.
 """
 
 from __future__ import annotations
@@ -35,18 +35,20 @@ from edgegate.dialects.gemini.reading import (
     lone_event,
     parts_in,
     reason_of,
-    thinking_block,
-    wants_blocks,
+    told_besides,
 )
+from edgegate.dialects.gemini.sound import is_bare as is_bare_sound
 from edgegate.errors import GatewayError
 from edgegate.taps import Outcome
 from edgegate.wire.sse import EventReader, EventTooLarge
+
+_TOLD = frozenset(("groundingMetadata", "citationMetadata", "urlContextMetadata", "safetyRatings"))
 
 
 class _Candidate:
     """One candidate of a stream."""
 
-    __slots__ = ("audio", "blocked", "calls", "codes", "done", "grounding", "images", "index", "signature", "text", "thoughts")
+    __slots__ = ("audio", "calls", "codes", "done", "images", "index", "signature", "text", "told")
 
     def __init__(self, index: int) -> None:
         self.index = index
@@ -54,12 +56,10 @@ class _Candidate:
         self.images = 0
         self.codes = 0
         self.audio = False
-        self.blocked = False  # the thinking block is written
         self.done = False
         self.signature = ""
-        self.grounding: Json = {}
+        self.told: Json = {}  # grounding and the like, of whatever chunks
         self.text: list[str] = []
-        self.thoughts: list[str] = []
 
 
 class ChatStream:
@@ -68,7 +68,6 @@ class ChatStream:
     __slots__ = (
         "_ask",
         "_bare",
-        "_blocks",
         "_calls",
         "_candidates",
         "_clear",
@@ -93,7 +92,6 @@ class ChatStream:
         self._tally = Tally()
         self._candidates: dict[int, _Candidate] = {}
         self._calls = 0
-        self._blocks = wants_blocks(ask)
         self._grounded = _asks_for_grounding(ask)
 
     def feed(self, data: bytes) -> bytes:
@@ -204,11 +202,8 @@ class ChatStream:
             out.append(writer.delta({}, state.index, logprobs=logprobs))
         if len(out) > written:
             self._progress.started = True
-        if candidate.get("groundingMetadata") or candidate.get("citationMetadata"):
-            state.grounding = {
-                **state.grounding,
-                **{k: v for k, v in candidate.items() if k in ("groundingMetadata", "citationMetadata") and v},
-            }
+        if not _TOLD.isdisjoint(candidate):
+            state.told.update((name, candidate[name]) for name in _TOLD & candidate.keys() if candidate[name])
         reason = reason_of(candidate)
         if reason and not state.done and not self._spent:
             self._finish(writer, candidate, reason, state, out)
@@ -217,16 +212,12 @@ class ChatStream:
         """Any part but plain text."""
         call, signature = part.get("functionCall"), part.get("thoughtSignature")
         thought = bool(part.get("thought")) and isinstance(text, str)
+        blob = data_of(part)
+        picture = blob is not None and not blob[0].startswith("audio/")
         if thought and text:
-            if self._blocks:
-                state.thoughts.append(text)
             out.append(writer.reasoning(text, state.index))
-        if isinstance(signature, str):
-            if self._blocks and not state.blocked:
-                state.blocked = True
-                out.append(writer.delta({"thinking_blocks": [thinking_block("".join(state.thoughts), signature)]}, state.index))
-            if not isinstance(call, dict):
-                state.signature = signature
+        if isinstance(signature, str) and not isinstance(call, dict) and not picture:
+            state.signature = signature
         if isinstance(call, dict):
             extra = {"extra_content": {"google": {"thought_signature": signature}}} if isinstance(signature, str) else None
             id = str(call.get("id") or call_id(self._ask, self._calls))
@@ -243,17 +234,16 @@ class ChatStream:
                 if self._grounded:
                     state.text.append(text)
                 out.append(writer.delta({"content": text}, state.index))
-        elif blob := data_of(part):
-            if blob[0].startswith("audio/"):
-                out.append(
-                    writer.delta(
-                        {"audio": {"data": blob[1]} if state.audio else {"id": f"audio_{self._ask.id}", "data": blob[1]}}, state.index
-                    )
-                )
-                state.audio = True
-            else:
-                out.append(writer.delta({"images": [image_of(*blob, state.images)]}, state.index))
+        elif blob is not None:
+            if picture:
+                out.append(writer.delta({"images": [image_of(*blob, state.images, signature)]}, state.index))
                 state.images += 1
+                return
+            audio: Json = {"data": blob[1]} if state.audio else {"id": f"audio_{self._ask.id}", "data": blob[1]}
+            if not is_bare_sound(blob[0]):
+                audio["format"] = blob[0].partition("/")[2]
+            out.append(writer.delta({"audio": audio}, state.index))
+            state.audio = True
         elif code := code_of(part):
             out.append(writer.delta({"extra_content": {"google": {"parts": [{"index": state.codes, **code}]}}}, state.index))
             state.codes += 1
@@ -264,8 +254,9 @@ class ChatStream:
             out.append(self._fail(broken_off(reason, candidate.get("finishMessage"))))
             return
         last: Json = {}
-        if state.grounding:
-            annotations = annotations_of(state.grounding, "".join(state.text)) if self._grounded else []
+        told = {**candidate, **state.told}
+        if state.told:
+            annotations = annotations_of(told, "".join(state.text)) if self._grounded else []
             if annotations:
                 last["annotations"] = annotations
         if state.signature:
@@ -273,7 +264,7 @@ class ChatStream:
         if last:
             out.append(writer.delta(last, state.index))
         state.done = True
-        out.append(writer.finish(finish, state.index))
+        out.append(writer.delta({}, state.index, finish, **told_besides(told, reason, finish)))
         progress = self._progress
         progress.started = True
         if state.index == 0 or not progress.finish_reason:
@@ -301,4 +292,6 @@ def _asks_for_grounding(ask: Ask) -> bool:
     if ask.chat.get("web_search_options") is not None:
         return True
     tools = ask.chat.get("tools")
-    return isinstance(tools, list) and any(isinstance(tool, dict) and len(tool) == 1 and "function" not in tool for tool in tools)
+    return isinstance(tools, list) and any(
+        isinstance(tool, dict) and tool.get("type", "") != "function" and "function" not in tool for tool in tools
+    )

@@ -6,8 +6,8 @@ of the same role are merged, except that function responses keep a turn of their
 user turns are taken, and a turn that mixes responses with other parts was never recorded).
 
 Gemini 3 validates the thought signature of the first call of each step. It travels in `extra_content.google.thought_signature`
-of a tool call, or of the message for a text's signature; or, for clients that keep Anthropic's `thinking_blocks` only,
-as a block's signature with the prefix `BLOCK_MARK`. Calls that came from elsewhere get the documented stand-in.
+of a tool call, or of the message for a text's signature. Calls that came from elsewhere get the documented stand-in. A seal
+or another vendor's state is never sent.
 """
 
 from __future__ import annotations
@@ -18,28 +18,29 @@ import orjson
 
 from edgegate.dialects.base import Chat, Json
 from edgegate.dialects.chat import arguments_of, parts_of, text_of
-from edgegate.dialects.gemini.media import part_of
+from edgegate.dialects.gemini.conversation import MADE_ID, ORDER
+from edgegate.dialects.gemini.media import google_of, part_of
+from edgegate.dialects.losses import Losses
+from edgegate.dialects.sealed import is_sealed
 from edgegate.errors import bad_request
 
 STAND_IN_SIGNATURE = "c2tpcF90aG91Z2h0X3NpZ25hdHVyZV92YWxpZGF0b3I="
 """`skip_thought_signature_validator` in base64: accepted by Gemini 3 (generate-tools-toolresult-toolchoice-09b193f8)."""
 
-BLOCK_MARK = "gemini:"
-"""Tells Gemini's signatures in thinking blocks from Anthropic's: both are base64 of a protobuf."""
-
-_CODE_PARTS = frozenset(("executableCode", "codeExecutionResult"))
+_OWN_PARTS = frozenset(("executableCode", "codeExecutionResult", "text", "thought", "thoughtSignature"))
+"""What parts in `extra_content.google.parts` may hold: what code execution did, and thoughts."""
 
 
 class Turns:
-    """Collects a conversation. `contents` and `system` are the result; `dropped` gets the names of what has no place."""
+    """Collects a conversation. `contents` and `system` are the result; `losses` gets the names of what has no place."""
 
-    __slots__ = ("_dropped", "_major", "_media", "_names", "contents", "system")
+    __slots__ = ("_losses", "_major", "_media", "_names", "contents", "system")
 
-    def __init__(self, major: int, dropped: list[str]) -> None:
+    def __init__(self, major: int, losses: Losses) -> None:
         self.contents: list[Json] = []
         self.system: list[Json] = []
         self._major = major
-        self._dropped = dropped
+        self._losses = losses
         self._names: dict[str, str] = {}  # id of a call -> its function
         self._media: list[Json] = []  # out of tool results, waiting for the last result of their turn
 
@@ -64,7 +65,7 @@ class Turns:
     def _message(self, message: Json, where: str) -> None:
         role = message.get("role")
         if "cache_control" in message:
-            self._drop("cache_control")
+            self._losses.drop("cache_control")
         if role == "user":
             self._turn("user", self._parts(message.get("content"), where))
         elif role == "assistant":
@@ -77,7 +78,7 @@ class Turns:
         else:
             raise bad_request("expected one of system, developer, user, assistant, tool", f"{where}.role")
         if message.get("name"):
-            self._drop("messages[].name")
+            self._losses.drop("messages[].name")
 
     def _turn(self, role: str, parts: list[Json]) -> None:
         if not parts:
@@ -87,42 +88,46 @@ class Turns:
         else:
             self.contents.append({"role": role, "parts": parts})
 
-    def _parts(self, content: Any, where: str) -> list[Json]:
+    def _parts(self, content: Any, where: str, *, by_model: bool = False) -> list[Json]:
         if isinstance(content, str):
             return [{"text": content}] if content else []
         found: list[Json] = []
         for at, part in enumerate(parts_of(content)):
             if "cache_control" in part:
-                self._drop("cache_control")
-            made = part_of(part, f"{where}.content[{at}]", self._dropped)
+                self._losses.drop("cache_control")
+            made = part_of(part, f"{where}.content[{at}]", self._losses, by_model=by_model)
             if made is not None:
                 found.append(made)
         return found
 
     def _answer(self, message: Json, where: str) -> list[Json]:
-        """An assistant message: what code execution did, text, calls. Reasoning text is not sent back; its signature is."""
-        google = _google(message)
+        """An assistant message: its thoughts and what code execution did, as far as they came from Gemini, text, calls, images.
+        Reasoning of other vendors is not sent; the signature is."""
+        google = google_of(message)
         raw = google.get("parts")
-        parts = (
-            [{key: part[key] for key in _CODE_PARTS if key in part} for part in raw if isinstance(part, dict)]
+        own = (
+            [{name: part[name] for name in part.keys() & _OWN_PARTS} for part in raw if isinstance(part, dict)]
             if isinstance(raw, list)
             else []
         )
-        parts = [part for part in parts if part]
-        signature = google.get("thought_signature") or _block_signature(message)
-        text = self._parts(message.get("content") or message.get("refusal"), where)
+        own = [part for part in own if part and not is_sealed(part.get("thoughtSignature"))]
+        signature = google.get("thought_signature")
+        if not isinstance(signature, str) or is_sealed(signature):
+            signature = ""
+        text = self._parts(message.get("content") or message.get("refusal"), where, by_model=True)
         calls = self._calls(message, where)
+        images = self._parts(message.get("images"), where, by_model=True)
         if message.get("audio"):
-            self._drop("messages[].audio")
+            self._losses.drop("messages[].audio")
         if signature and (text or not calls):
             text = text or [{"text": ""}]
-            text[-1]["thoughtSignature"] = str(signature)
+            text[-1]["thoughtSignature"] = signature
         if calls and "thoughtSignature" not in calls[0]:
             if signature and not text:
-                calls[0]["thoughtSignature"] = str(signature)
+                calls[0]["thoughtSignature"] = signature
             elif self._major >= 3:
                 calls[0]["thoughtSignature"] = STAND_IN_SIGNATURE
-        return parts + text + calls
+        return _ordered(google.get("order"), {"parts": own, "content": text, "tool_calls": calls, "images": images})
 
     def _calls(self, message: Json, where: str) -> list[Json]:
         calls = message.get("tool_calls") or []
@@ -143,12 +148,15 @@ class Turns:
                 args = orjson.Fragment(arguments.encode())  # checked above; sent as it was written, big integers included
             made: Json = {"name": name, "args": args}
             if call.get("id"):
-                made["id"] = str(call["id"])
-                self._names[made["id"]] = name
+                self._names[str(call["id"])] = name
+                if not str(call["id"]).startswith(MADE_ID):
+                    made["id"] = str(call["id"])
             part: Json = {"functionCall": made}
-            signature = _google(call).get("thought_signature")
-            if signature:
-                part["thoughtSignature"] = str(signature)
+            google = google_of(call)
+            made.update((field, google[field]) for field in ("partialArgs", "willContinue") if field in google)
+            signature = google.get("thought_signature")
+            if isinstance(signature, str) and signature and not is_sealed(signature):
+                part["thoughtSignature"] = signature
             found.append(part)
         return found
 
@@ -162,9 +170,12 @@ class Turns:
         content = message.get("content")
         parts = self._parts(content, where) if isinstance(content, list) else []
         media = [part for part in parts if "text" not in part]
-        response: Json = {"name": str(name), "response": _object(text_of(content), empty=bool(media))}
-        if id:
+        key = "error" if message.get("is_error") else "result"
+        response: Json = {"name": str(name), "response": _object(text_of(content), key, empty=bool(media))}
+        if id and not str(id).startswith(MADE_ID):
             response["id"] = str(id)
+        google = google_of(message)
+        response.update((field, google[field]) for field in ("willContinue", "scheduling") if field in google)
         if self._major >= 3 and media:
             response["parts"] = media
         else:
@@ -180,32 +191,24 @@ class Turns:
         media, self._media = self._media, []
         self._turn("user", media)
 
-    def _drop(self, name: str) -> None:
-        if name not in self._dropped:
-            self._dropped.append(name)
 
-
-def _object(text: str, *, empty: bool) -> Any:
-    """A tool's answer as the object Gemini wants: a JSON object as it was written, any other text as `{"result": text}`."""
+def _object(text: str, key: str, *, empty: bool) -> Any:
+    """A tool's answer as the object Gemini wants: a JSON object as it was written, any other text as `{"result": text}`, or
+    `{"error": text}` where the tool failed."""
     if text.lstrip()[:1] == "{":
         try:
             if isinstance(orjson.loads(text), dict):
                 return orjson.Fragment(text.encode())
         except orjson.JSONDecodeError:
             pass
-    return {} if empty and not text else {"result": text}
+    return {} if empty and not text else {key: text}
 
 
-def _google(value: Json) -> Json:
-    extra = value.get("extra_content")
-    google = extra.get("google") if isinstance(extra, dict) else None
-    return google if isinstance(google, dict) else {}
-
-
-def _block_signature(message: Json) -> str | None:
-    blocks = message.get("thinking_blocks")
-    for block in reversed(blocks if isinstance(blocks, list) else []):
-        signature = block.get("signature") if isinstance(block, dict) else None
-        if isinstance(signature, str) and signature.startswith(BLOCK_MARK):
-            return signature[len(BLOCK_MARK) :]
-    return None
+def _ordered(order: Any, kinds: dict[str, list[Json]]) -> list[Json]:
+    """A turn's parts as Gemini sent them. What `order` does not tell, of a message that was changed since, follows as usual."""
+    found: list[Json] = []
+    if isinstance(order, list):
+        left = {kind: iter(parts) for kind, parts in kinds.items()}
+        found = [part for kind in order if isinstance(kind, str) and kind in left and (part := next(left[kind], None)) is not None]
+        return found + [part for kind in ORDER for part in left[kind]]
+    return [part for kind in ORDER for part in kinds[kind]]

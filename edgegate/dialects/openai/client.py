@@ -1,10 +1,12 @@
-"""The client side of chat completions. Its format is the neutral form, so there is nothing to translate."""
+"""The client side of chat completions. Its format is the neutral form, so there is nothing to translate but the function
+calling of old apps (see `legacy.py`)."""
 
 from __future__ import annotations
 
 from edgegate.dialects.base import Chat, ClientSide, Json, Operation
 from edgegate.dialects.openai.check import check_chat
 from edgegate.dialects.openai.errors import DIALECT, render, render_event
+from edgegate.dialects.openai.legacy import ToLegacy, is_legacy, legacy_reply, modern
 from edgegate.errors import GatewayError
 from edgegate.taps import Outcome, Tap
 
@@ -20,13 +22,13 @@ class ChatClient(ClientSide):
         check_chat(request)
 
     def neutral(self, request: Json) -> Chat:
-        return request
+        return modern(request) if is_legacy(request) else request
 
     def whole(self, request: Json, reply: bytes) -> bytes:
-        return reply
+        return legacy_reply(reply) if request.get("functions") else reply
 
     def stream(self, request: Json, id: str) -> Tap:
-        return _AsItIs()
+        return ToLegacy() if request.get("functions") else _AsItIs()
 
     def error(self, error: GatewayError, request_id: str) -> bytes:
         return render(error)

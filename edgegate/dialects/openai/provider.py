@@ -19,6 +19,8 @@ from edgegate.dialects.openai.reply import glance, neutral_reply, read_embedding
 from edgegate.dialects.openai.request import chat_body
 from edgegate.dialects.openai.stream import ToChat
 from edgegate.dialects.openai.watch import PassThrough
+from edgegate.dialects.responses import reply as responses
+from edgegate.dialects.responses.watch import ResponsesWatch
 from edgegate.errors import GatewayError, bad_request
 from edgegate.taps import Tap
 
@@ -41,8 +43,8 @@ class OpenAIProvider:
         return [(b"authorization", b"Bearer " + key.encode())] if key else []
 
     def request(self, ask: Ask) -> WireRequest:
-        body, dropped = chat_body(ask, self.quirks)
-        return WireRequest(self.native["openai.chat"], orjson.dumps(body), list(_JSON), dropped)
+        body, dropped, mapped = chat_body(ask, self.quirks)
+        return WireRequest(self.native["openai.chat"], orjson.dumps(body), list(_JSON), dropped, mapped)
 
     def whole(self, ask: Ask, body: bytes, progress: Progress) -> bytes:
         return neutral_reply(ask, body, progress)
@@ -51,10 +53,15 @@ class OpenAIProvider:
         return ToChat(ask, progress)
 
     def watch(self, format: str, ask: Ask, progress: Progress) -> Tap:
+        if format == "openai.responses":
+            return ResponsesWatch(progress)
         return PassThrough(progress, choices_asked(ask.chat), ask.include_usage)
 
     def glance(self, format: str, body: bytes, progress: Progress) -> None:
-        (read_embeddings if format == "openai.embeddings" else glance)(body, progress)
+        if format == "openai.responses":
+            responses.glance(body, progress)
+        else:
+            (read_embeddings if format == "openai.embeddings" else glance)(body, progress)
 
     def error(self, status: int, headers: Mapping[str, str], body: bytes) -> GatewayError:
         return from_reply(status, headers, body)

@@ -10,6 +10,8 @@ import enum
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 
+from edgegate.dialects.openai.known import OPENAI_FIELDS
+
 REASONING_MODELS = ("o1", "o3", "o4", "gpt-5", "gpt-6", "codex-")
 """Prefixes of OpenAI's models that refuse `max_tokens` (400 unsupported_parameter) and want `max_completion_tokens`."""
 
@@ -20,10 +22,14 @@ PATHS: Mapping[str, str] = {
     "openai.chat": "/chat/completions",
     "openai.completions": "/completions",
     "openai.embeddings": "/embeddings",
+    "openai.responses": "/responses",
 }
-"""Endpoints below a base URL that includes the version, as users write OPENAI_BASE_URL: `https://api.openai.com/v1`."""
+"""Endpoints below a base URL that includes the version, as users write OPENAI_BASE_URL: `https://api.openai.com/v1`. All that
+OpenAI has; of those that speak as OpenAI does, few have `/responses`, and for the others it is translated to a chat."""
 
+USUAL: Mapping[str, str] = {name: path for name, path in PATHS.items() if name != "openai.responses"}
 CHAT: Mapping[str, str] = {"openai.chat": "/chat/completions"}
+CHAT_AND_RESPONSES: Mapping[str, str] = {"openai.chat": "/chat/completions", "openai.responses": "/responses"}
 CHAT_AND_COMPLETIONS: Mapping[str, str] = {"openai.chat": "/chat/completions", "openai.completions": "/completions"}
 CHAT_AND_EMBEDDINGS: Mapping[str, str] = {"openai.chat": "/chat/completions", "openai.embeddings": "/embeddings"}
 
@@ -48,23 +54,29 @@ class Quirks:
     developer_role: whether role `developer` is known; `system` is sent where it is not.
     stream_usage: whether `stream_options.include_usage` is accepted.
     keeps: extensions of the chat that it understands and that are therefore sent: `reasoning_content`, `reasoning`,
-        `reasoning_details`, `thinking_blocks`, `cache_control`, `extra_content`, `annotations`, `thinking`.
+        `reasoning_details`, `thinking_blocks`, `cache_control`, `extra_content`, `annotations`, `thinking`; content parts such
+        as `video_url`; `file_url` for files by their address; formats of reasoning details (`sealed.RESPONSES`) that are
+        another vendor's elsewhere; request fields that `fields` would leave out.
+    fields: the request fields it knows, where it refuses all others; None where it does not (see `known.py`).
     refuses: request fields that it answers with a 400; left out and named as dropped.
     base64_embeddings: whether `encoding_format: base64` is understood; where not, the vectors are encoded here.
     """
 
-    paths: Mapping[str, str] = field(default_factory=lambda: PATHS)
+    paths: Mapping[str, str] = field(default_factory=lambda: USUAL)
     max_tokens: MaxTokens = MaxTokens.EITHER
     developer_role: bool = False
     stream_usage: bool = True
     keeps: frozenset[str] = frozenset()
+    fields: frozenset[str] | None = None
     refuses: frozenset[str] = frozenset(("metadata", "service_tier"))
     base64_embeddings: bool = True
 
 
 OPENAI = Quirks(
+    paths=PATHS,
     max_tokens=MaxTokens.BY_MODEL,
     developer_role=True,
     keeps=frozenset(("annotations",)),  # openai/chat-*: assistant messages are sent back with them
-    refuses=frozenset(("top_k", "min_p", "repetition_penalty")),
+    fields=OPENAI_FIELDS,
+    refuses=frozenset(),
 )

@@ -198,7 +198,7 @@ async def test_a_fault_of_ours_is_a_500_without_details_and_a_line_with_them(tmp
     [("/v1/models", ""), ("/models/", ""), ("/v1/models/a", "a"), ("/v1/models/a%2Fb", "a/b"), ("/v1/modelsx", None), ("/v1", None)],
 )
 def test_paths_of_model_lists(path: str, expected: str | None) -> None:
-    listing = Surfaces().listing(path, {})
+    listing = Surfaces().listing("GET", path, {})
     assert (None if listing is None else listing.model) == expected
 
 

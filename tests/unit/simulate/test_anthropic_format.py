@@ -9,6 +9,7 @@ import anthropic
 import pytest
 
 from edgegate.simulate import Running
+from edgegate.simulate.seal import seal
 
 WEATHER: Any = {"name": "get_weather", "input_schema": {"type": "object", "properties": {"city": {"type": "string"}}, "required": ["city"]}}
 NOTHING: Any = {"name": "do_nothing", "input_schema": {"type": "object", "properties": {}}}
@@ -101,3 +102,49 @@ def test_counting_and_models(client: anthropic.Anthropic) -> None:
 def test_a_request_that_the_vendor_refuses_is_refused(client: anthropic.Anthropic, messages: Any, says: str) -> None:
     with pytest.raises(anthropic.BadRequestError, match=says):
         client.messages.create(model="claude-haiku-4-5", max_tokens=10, messages=messages)
+
+
+def test_calls_are_answered_behind_their_thinking(client: anthropic.Anthropic) -> None:
+    thinking: Any = {"type": "enabled", "budget_tokens": 1024}
+    asked: Any = {"model": "claude-haiku-4-5", "max_tokens": 2000, "tools": [WEATHER], "thinking": thinking}
+    reply = client.messages.create(messages=user("get_weather"), **asked)
+    turn: list[Any] = [block.to_dict() for block in reply.content]
+    assert [block["type"] for block in turn] == ["thinking", "tool_use"]
+    results: Any = user([{"type": "tool_result", "tool_use_id": turn[1]["id"], "content": "17 degrees"}])
+    back: Any = [*user("get_weather"), {"role": "assistant", "content": turn}, *results]
+    answered: Any = client.messages.create(messages=back, **asked)
+    assert "17 degrees" in answered.content[-1].text
+    with pytest.raises(anthropic.BadRequestError, match="Expected `thinking`"):
+        client.messages.create(messages=[*user("get_weather"), {"role": "assistant", "content": turn[1:]}, *results], **asked)
+
+
+def test_a_signature_of_another_vendor_is_refused(client: anthropic.Anthropic) -> None:
+    for signature in (seal("bedrock", "I think."), "EqQBCgIYAhIM", "x"):
+        block: Any = {"type": "thinking", "thinking": "I think.", "signature": signature}
+        turn: Any = {"role": "assistant", "content": [block, {"type": "text", "text": "x"}]}
+        with pytest.raises(anthropic.BadRequestError, match="Invalid `signature` in `thinking` block"):
+            client.messages.create(model="claude-haiku-4-5", max_tokens=10, messages=[*user("x"), turn, *user("y")])
+
+
+@pytest.mark.parametrize(
+    ("more", "says"),
+    [
+        ({"frequency_penalty": 1}, "frequency_penalty: Extra inputs are not permitted"),
+        (
+            {"messages": user([{"type": "text", "text": "x", "name": "y"}])},
+            "messages.0.content.0.text.name: Extra inputs are not permitted",
+        ),
+        ({"tools": [WEATHER | {"parameters": {}}]}, "tools.0.custom.parameters: Extra inputs are not permitted"),
+        ({"thinking": {"type": "enabled", "budget_tokens": 1024}, "max_tokens": 2000, "temperature": 0.5}, "may only be set to 1"),
+    ],
+)
+def test_what_the_api_does_not_have_is_refused(client: anthropic.Anthropic, more: Any, says: str) -> None:
+    asked: Any = {"model": "claude-haiku-4-5", "max_tokens": 10, "messages": user("x")}
+    with pytest.raises(anthropic.BadRequestError) as caught:
+        client.messages.create(**asked, extra_body=more)
+    assert says in str(caught.value)
+
+
+def test_counting_takes_no_limit(client: anthropic.Anthropic) -> None:
+    with pytest.raises(anthropic.BadRequestError, match="max_tokens: Extra inputs are not permitted"):
+        client.messages.count_tokens(model="claude-haiku-4-5", messages=user("x"), extra_body={"max_tokens": 1})

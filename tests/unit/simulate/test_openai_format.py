@@ -6,6 +6,7 @@ import json
 from collections.abc import Iterator
 from typing import Any
 
+import httpx
 import openai
 import pytest
 
@@ -128,3 +129,31 @@ def test_calls_left_without_an_answer_are_refused(client: openai.OpenAI) -> None
     call: Any = {"id": "c1", "type": "function", "function": {"name": "f", "arguments": "{}"}}
     with pytest.raises(openai.BadRequestError, match="tool_call_id"):
         client.chat.completions.create(model="gpt-4o", messages=[*user("x"), {"role": "assistant", "tool_calls": [call]}, *user("y")])
+
+
+@pytest.mark.parametrize(
+    ("path", "body", "says"),
+    [
+        ("/v1/chat/completions", {"model": "gpt-4o", "messages": user("x"), "top_k": 1}, "Unrecognized request argument supplied: top_k"),
+        ("/v1/chat/completions", {"model": "gpt-5-mini", "messages": user("x"), "max_tokens": 1}, "Use 'max_completion_tokens' instead."),
+        ("/v1/chat/completions", {"model": "o4-mini", "messages": user("x"), "max_tokens": 1}, "Use 'max_completion_tokens' instead."),
+        ("/v1/chat/completions", {"model": "gpt-4o", "messages": user("x"), "stop": list("12345")}, "maximum length 4"),
+        ("/v1/chat/completions", {"model": "m", "messages": user("x"), "tools": [{"name": "f", "input_schema": {}}]}, "tools[0].function"),
+        ("/v1/completions", {"model": "m", "prompt": "x", "messages": []}, "Unrecognized request argument supplied: messages"),
+        ("/v1/embeddings", {"model": "m", "input": "x", "input_type": "y"}, "Unrecognized request argument supplied: input_type"),
+    ],
+)
+def test_what_the_api_does_not_have_is_refused(http: httpx.Client, path: str, body: Any, says: str) -> None:
+    reply = http.post(path, json=body)
+    assert reply.status_code == 400
+    assert says in reply.json()["error"]["message"]
+
+
+def test_tool_messages_follow_their_calls(client: openai.OpenAI) -> None:
+    reply = client.chat.completions.create(model="gpt-4o", messages=user("get_weather"), tools=[WEATHER])
+    turn: Any = reply.choices[0].message.to_dict()
+    result: Any = {"role": "tool", "tool_call_id": turn["tool_calls"][0]["id"], "content": "17 degrees"}
+    answered = client.chat.completions.create(model="gpt-4o", messages=[*user("get_weather"), turn, result], tools=[WEATHER])
+    assert "17 degrees" in (answered.choices[0].message.content or "")
+    with pytest.raises(openai.BadRequestError, match="preceeding message"):
+        client.chat.completions.create(model="gpt-4o", messages=[*user("x"), result | {"tool_call_id": "other"}])

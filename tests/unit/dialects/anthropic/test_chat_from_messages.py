@@ -89,17 +89,28 @@ def test_images_become_urls() -> None:
 def test_documents_become_files_or_text_or_stay() -> None:
     by_url = {"type": "document", "source": {"type": "url", "url": "https://x/y.pdf"}}
     cited = {"type": "document", "source": {"type": "text", "media_type": "text/plain", "data": "t"}, "citations": {"enabled": True}}
+    kept = {"type": "document", "source": {"type": "file", "file_id": "file_1"}}
+    custom = {"type": "content", "content": [{"type": "text", "text": "one"}, {"type": "text", "text": "two"}]}
+    pictured = {"type": "document", "source": {"type": "content", "content": [{"type": "image", "source": {}}]}}
     given = [
         {"type": "document", "source": {"type": "base64", "media_type": "application/pdf", "data": "JVBE"}, "title": "a.pdf"},
         {"type": "document", "source": {"type": "text", "media_type": "text/plain", "data": "t"}, "title": "T"},
-        by_url,
+        {**by_url, "title": "y", "citations": {"enabled": True}},
+        {"type": "document", "source": custom},
+        {"type": "document", "source": {"type": "content", "content": "plain"}},
         cited,
+        kept,
+        pictured,
     ]
     assert turns(("user", given))[0]["content"] == [
         {"type": "file", "file": {"filename": "a.pdf", "file_data": "data:application/pdf;base64,JVBE"}},
         {"type": "text", "text": "T\nt"},
-        by_url,
+        {"type": "file", "file": {"file_url": "https://x/y.pdf", "filename": "y"}, "citations": {"enabled": True}},
+        {"type": "text", "text": "one\ntwo"},
+        {"type": "text", "text": "plain"},
         cited,
+        kept,
+        pictured,
     ]
 
 

@@ -69,7 +69,10 @@ def test_every_kind_of_part_streams() -> None:
     out, _ = run(
         chunk({"text": "hm", "thought": True}),
         chunk({"inlineData": {"mimeType": "image/png", "data": "AA"}}, {"inlineData": {"mimeType": "image/png", "data": "BB"}}),
-        chunk({"inlineData": {"mimeType": "audio/wav", "data": "AA"}}, {"inlineData": {"mimeType": "audio/wav", "data": "BB"}}),
+        chunk(
+            {"inlineData": {"mimeType": "audio/L16;rate=24000", "data": "AA"}},
+            {"inlineData": {"mimeType": "audio/L16;rate=24000", "data": "BB"}},
+        ),
         chunk({"executableCode": {"code": "1"}}, {"codeExecutionResult": {"output": "1"}}),
         chunk({"functionCall": {"name": "f", "args": {"a": 1}}, "thoughtSignature": "S"}, {"functionCall": {"name": "g", "id": "own"}}),
         chunk({"text": "", "thoughtSignature": "T"}, finish="STOP"),
@@ -99,19 +102,6 @@ def test_every_kind_of_part_streams() -> None:
         {},
     ]
     assert deltas(out)[-1][2] == "tool_calls"
-
-
-def test_thinking_block_comes_whole_before_the_call() -> None:
-    asked = {"thinking": {"type": "enabled"}}
-    out, _ = run(
-        chunk({"text": "h", "thought": True}),
-        chunk({"text": "m", "thought": True}),
-        chunk({"functionCall": {"name": "f"}, "thoughtSignature": "S"}),
-        chat=asked,
-    )
-    kinds = [next(iter(delta)) for _, delta, _ in deltas(out)]
-    assert kinds == ["role", "reasoning_content", "reasoning_content", "thinking_blocks", "tool_calls"]
-    assert deltas(out)[3][1]["thinking_blocks"] == [{"type": "thinking", "thinking": "hm", "signature": "gemini:S"}]
 
 
 def test_answer_is_whole_when_every_candidate_seen_has_finished() -> None:

@@ -27,8 +27,8 @@ def compat(name: str) -> OpenAIProvider:
 
 
 def test_a_plain_chat_goes_out_under_the_target_s_name() -> None:
-    body, dropped = sent(temperature=0.5, unknown={"x": 1}, seed=None)
-    assert body == {"model": "gpt-4o", "messages": [USER], "temperature": 0.5, "unknown": {"x": 1}}
+    body, dropped = sent(temperature=0.5, prompt_cache_key="k", seed=None)
+    assert body == {"model": "gpt-4o", "messages": [USER], "temperature": 0.5, "prompt_cache_key": "k"}
     assert dropped == []
 
 
@@ -75,7 +75,7 @@ def test_extensions_of_messages_parts_calls_and_tools_are_taken_out_and_named() 
     ]
     assert body["tools"] == [{"type": "function", "function": {"name": "f"}}]
     assert dropped == [
-        "cache_control", "citations", "extra_content", "is_error", "reasoning_content", "thinking_blocks", "tools.web_search_20250305",
+        "cache_control", "citations", "extra_content", "is_error", "reasoning_content", "thinking_blocks", "tools.web_search",
     ]  # fmt: skip
     assert orjson.dumps([messages, tools]) == before
 
@@ -179,3 +179,149 @@ def test_embeddings_go_out_as_they_came_but_for_the_model() -> None:
     with pytest.raises(GatewayError) as caught:
         compat("groq").embed(request, "m")
     assert (caught.value.status, caught.value.code) == (400, "unsupported_operation")
+
+
+# what other dialects leave in a chat
+
+THEIRS: dict[str, Any] = {
+    "diagnostics": {}, "user_profile_id": "u", "documents": ["d"], "safety_mode": "OFF", "safety_settings": [{}], "labels": {"a": "b"},
+    "cachedContent": "c", "generationConfig": {"topK": 3}, "keep_alive": "5m", "options": {"num_ctx": 4}, "think": True,
+    "reasoning": {"summary": "auto"}, "previous_response_id": "resp_1", "include": ["x"], "truncation": "auto",
+    "text": {"verbosity": "low"},
+    "guardrailConfig": {}, "random_seed": 4,
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("side", [OPENAI, compat("groq"), compat("vllm")])
+def test_no_provider_is_sent_the_fields_of_another_dialect(side: OpenAIProvider) -> None:
+    body, dropped = sent(side, **{**THEIRS, "x-prefer-provider": "p"})
+    assert body.keys() == {"model", "messages"}
+    assert dropped == sorted(THEIRS)
+
+
+def test_only_openai_is_spared_fields_that_nobody_knows() -> None:
+    theirs: dict[str, Any] = {"chat_template_kwargs": {"enable_thinking": False}, "repetition_penalty": 1.1, "min_p": 0.1}
+    assert sent(compat("vllm"), **theirs)[0].keys() >= theirs.keys()
+    body, dropped = sent(**theirs)
+    assert body.keys() == {"model", "messages"}
+    assert dropped == sorted(theirs)
+
+
+def test_an_effort_that_was_said_in_anthropic_s_words_is_not_lost() -> None:
+    said: dict[str, Any] = {"thinking": {"type": "adaptive"}, "output_config": {"effort": "low"}, "reasoning_effort": "low"}
+    chat = {**said, "messages": [USER]}
+    wire = OPENAI.request(Ask(chat, "gpt-5", False, "id", 1))
+    assert (wire.dropped, wire.mapped) == ([], ["output_config", "thinking"])
+    assert sent(model="gpt-4o", **chat)[1] == ["output_config", "reasoning_effort", "thinking"]
+
+
+@pytest.mark.parametrize(
+    ("model", "effort", "kept"),
+    [("gpt-4o", None, True), ("o3", None, False), ("gpt-5", "low", False), ("gpt-5.2", None, True), ("gpt-5.2", "high", False)],
+)
+def test_models_that_reason_take_no_sampling(model: str, effort: str | None, kept: bool) -> None:
+    fields: dict[str, Any] = {"temperature": 0.3, "top_p": 0.5, "frequency_penalty": 1, "logprobs": True, "top_logprobs": 2}
+    body, dropped = sent(model=model, reasoning_effort=effort, **fields)
+    assert (fields.items() <= body.items()) is kept
+    if not kept:
+        assert not body.keys() & fields.keys()
+        assert dropped == ["frequency_penalty", "logprobs", "temperature", "top_p"]
+    assert sent(model=model, temperature=1)[1] == []
+
+
+def test_a_web_search_is_an_option_of_models_that_search() -> None:
+    tool = {"type": "web_search_20250305", "name": "web_search", "user_location": {"type": "approximate", "city": "Oslo"}}
+    chat = {"messages": [USER], "tools": [tool]}
+    wire = OPENAI.request(Ask(chat, "gpt-4o-search-preview", False, "id", 1))
+    assert orjson.loads(wire.body)["web_search_options"] == {"user_location": {"type": "approximate", "approximate": {"city": "Oslo"}}}
+    assert (wire.dropped, wire.mapped) == ([], ["tools.web_search"])
+    wire = OPENAI.request(Ask(chat, "gpt-4o-search-preview", False, "id", 1, approximate=False))
+    assert (wire.dropped, wire.mapped) == (["tools.web_search"], [])
+    assert sent(tools=[tool])[1] == ["tools.web_search"]
+
+
+@pytest.mark.parametrize("tool", [{"type": "code_interpreter"}, {"code_execution": {}}, {"type": "code_execution_20250825"}])
+def test_tools_of_other_vendors_are_named_alike(tool: dict[str, Any]) -> None:
+    assert sent(tools=[tool])[1] == ["tools.code_execution"]
+
+
+@pytest.mark.parametrize("tool", [{"type": "openrouter:web_search"}, {"type": "web_search", "web_search": {"enable": True}}])
+def test_a_provider_s_own_kinds_of_tools_go_on(tool: dict[str, Any]) -> None:
+    assert sent(compat("zai"), tools=[tool])[0]["tools"] == [tool]
+    assert sent(compat("zai"), tools=[{"type": "web_search_preview"}])[1] == ["tools.web_search"]
+
+
+def test_a_choice_of_a_tool_that_was_left_out_goes_with_it() -> None:
+    tools = [{"type": "function", "function": {"name": "f"}}, {"type": "web_search_20250305", "name": "web_search"}]
+    choice = {"type": "function", "function": {"name": "web_search"}}
+    body, dropped = sent(tools=tools, tool_choice=choice)
+    assert "tool_choice" not in body
+    assert dropped == ["tool_choice", "tools.web_search"]
+    assert sent(tools=tools[:1], tool_choice=choice)[0]["tool_choice"] == choice
+    assert sent(tools=tools[1:], tool_choice="required")[1] == ["tool_choice", "tools.web_search"]
+
+
+def user(*parts: dict[str, Any]) -> list[dict[str, Any]]:
+    return [{"role": "user", "content": list(parts)}]
+
+
+def test_blocks_that_are_text_are_told_as_text() -> None:
+    result = {"type": "search_result", "source": "https://x", "title": "T", "content": [{"type": "text", "text": "found"}]}
+    wire = OPENAI.request(Ask({"messages": user(result)}, "gpt-4o", False, "id", 1))
+    assert orjson.loads(wire.body)["messages"][0]["content"] == [{"type": "text", "text": "T\nhttps://x\nfound"}]
+    assert wire.mapped == ["content.search_result"]
+    with pytest.raises(GatewayError):
+        OPENAI.request(Ask({"messages": user(result)}, "gpt-4o", False, "id", 1, approximate=False))
+
+
+@pytest.mark.parametrize(
+    ("part", "side", "taken"),
+    [
+        ({"type": "file", "file": {"file_url": "https://x/a.pdf"}}, OPENAI, None),
+        (
+            {"type": "file", "file": {"file_url": "https://x/a.pdf"}},
+            compat("openrouter"),
+            {"filename": "document.pdf", "file_data": "https://x/a.pdf"},
+        ),
+        ({"type": "file", "file": {"file_id": "f"}}, OPENAI, {"file_id": "f"}),
+        ({"type": "video_url", "video_url": {"url": "https://x"}}, OPENAI, None),
+        ({"type": "video_url", "video_url": {"url": "https://x"}}, compat("openrouter"), {"url": "https://x"}),
+        ({"type": "container_upload", "file_id": "f"}, compat("openrouter"), None),
+    ],
+)
+def test_content_goes_where_it_is_taken_and_is_a_400_elsewhere(part: dict[str, Any], side: OpenAIProvider, taken: Any) -> None:
+    if taken is not None:
+        assert sent(side, messages=user(part))[0]["messages"][0]["content"][0][part["type"]] == taken
+        return
+    with pytest.raises(GatewayError) as caught:
+        sent(side, messages=user(part))
+    assert (caught.value.status, caught.value.param) == (400, "messages[0].content[0]")
+    body, dropped = sent(side, messages=[USER, {"role": "assistant", "content": [{"type": "text", "text": "a"}, part]}])
+    assert body["messages"][1]["content"] == [{"type": "text", "text": "a"}]
+    assert dropped == [f"content.{part['type']}"]
+
+
+def test_only_gemini_s_state_goes_under_the_name_it_shares() -> None:
+    extra = {"google": {"thought_signature": "s"}, "anthropic": {"caller": {}}}
+    call = {"id": "a", "type": "function", "function": {"name": "f", "arguments": "{}"}, "extra_content": extra}
+    body, _ = sent(compat("litellm"), messages=[USER, {"role": "assistant", "content": "a", "tool_calls": [call], "extra_content": extra}])
+    assert body["messages"][1]["extra_content"] == body["messages"][1]["tool_calls"][0]["extra_content"] == {"google": extra["google"]}
+
+
+def test_what_openai_has_of_its_own_goes_on() -> None:
+    own: dict[str, Any] = {"n": 2, "logprobs": True, "prediction": {"type": "content", "content": "x"},
+           "audio": {"voice": "alloy", "format": "wav"},
+           "modalities": ["text", "audio"], "store": True, "metadata": {"a": "b"}, "verbosity": "low", "logit_bias": {"5": 1}}  # fmt: skip
+    body, dropped = sent(**own)
+    assert own.items() <= body.items()
+    assert dropped == []
+
+
+def test_what_another_vendor_signed_is_not_sent_on() -> None:
+    details = [{"type": "reasoning.text", "format": name} for name in ("anthropic-claude-v1", "openai-responses-v1", "mistral-v1")]
+    messages = [USER, {"role": "assistant", "content": "a", "reasoning_details": details}]
+    for name, kept in (("openrouter", details[:2]), ("minimax", details[:1])):
+        body, dropped = sent(compat(name), messages=messages)
+        assert body["messages"][1]["reasoning_details"] == kept
+        assert dropped == ["reasoning_details"]
+    assert "reasoning_details" not in sent(messages=messages)[0]["messages"][1]

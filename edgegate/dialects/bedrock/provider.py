@@ -1,0 +1,67 @@
+"""The provider side: we speak Bedrock's Converse API upstream."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+from edgegate.dialects.along import ReadAlong
+from edgegate.dialects.base import Ask, HeaderList, Json, Progress, WireRequest
+from edgegate.dialects.bedrock.embeddings import embed_request, embedded
+from edgegate.dialects.bedrock.errors import DIALECT, inner_error, kind_inside, message_inside, reply_error
+from edgegate.dialects.bedrock.reply import chat_completion
+from edgegate.dialects.bedrock.request import converse_request, count_request
+from edgegate.dialects.bedrock.stream import ConverseStream
+from edgegate.dialects.failure import bad_reply, parsed
+from edgegate.errors import GatewayError
+from edgegate.taps import Tap
+from edgegate.wire.eventstream import WholeFrames
+
+
+class BedrockProvider:
+    """See `ProviderSide`, `TokenCounter`. `authorize` is for Bedrock API keys; requests with AWS credentials are signed by
+    whoever sends them."""
+
+    name = DIALECT
+    native: Mapping[str, str] = {}
+
+    def authorize(self, key: str) -> HeaderList:
+        return [(b"authorization", b"Bearer " + key.encode())] if key else []
+
+    def request(self, ask: Ask) -> WireRequest:
+        return converse_request(ask)
+
+    def whole(self, ask: Ask, body: bytes, progress: Progress) -> bytes:
+        return chat_completion(ask, body, progress)
+
+    def stream(self, ask: Ask, progress: Progress) -> Tap:
+        return ConverseStream(ask, progress)
+
+    def watch(self, format: str, ask: Ask, progress: Progress) -> Tap:
+        """For relayed ConverseStreams."""
+        return ReadAlong(WholeFrames(), ConverseStream(ask, progress), progress)
+
+    def glance(self, format: str, body: bytes, progress: Progress) -> None:
+        chat_completion(_NOBODY, body, progress)
+
+    def error(self, status: int, headers: Mapping[str, str], body: bytes) -> GatewayError:
+        return reply_error(status, headers, body)
+
+    def embed(self, request: Json, model: str) -> WireRequest:
+        return embed_request(request, model)
+
+    def embedded(self, request: Json, model: str, body: bytes, progress: Progress) -> bytes:
+        return embedded(request, model, body, progress)
+
+    def count(self, ask: Ask) -> WireRequest:
+        return count_request(ask)
+
+    def counted(self, ask: Ask, body: bytes) -> int:
+        reply = parsed(body)
+        number = reply.get("inputTokens") if isinstance(reply, dict) else None
+        if isinstance(number, int) and number >= 0:
+            return number
+        kind, said = kind_inside(reply), message_inside(reply)
+        raise inner_error(kind, said) if kind or said else bad_reply("Bedrock's reply holds no count of tokens")
+
+
+_NOBODY = Ask(chat={}, model="", stream=False, id="", created=0)

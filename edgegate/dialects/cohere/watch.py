@@ -1,0 +1,72 @@
+"""The tap for a native stream: bytes go on unchanged, in whole events, and `Progress` is read out of them.
+
+Once the answer has started, a read of nothing but `content-delta` events is counted and not parsed. The event that reports an
+error is not passed on, nor anything after it: whoever ends the stream writes the error, for the client's dialect.
+"""
+
+from __future__ import annotations
+
+import re
+
+from edgegate.dialects.base import Progress
+from edgegate.dialects.failure import bad_reply
+from edgegate.taps import Outcome, Tap
+from edgegate.wire.sse import EventTooLarge, WholeEvents
+
+_DELTA = b"event: content-delta\ndata: "
+_NEXT = b"\n\n" + _DELTA
+_BLANK_LINE = re.compile(rb"(?:\r\n|\n|\r(?!\n)){2}")
+
+
+class Watch:
+    """`reader` translates; what it writes is thrown away."""
+
+    __slots__ = ("_progress", "_reader", "_whole")
+
+    def __init__(self, reader: Tap, progress: Progress) -> None:
+        self._whole = WholeEvents()
+        self._reader = reader
+        self._progress = progress
+
+    def feed(self, data: bytes) -> bytes:
+        progress = self._progress
+        if progress.error is not None:
+            return b""
+        try:
+            data = self._whole.feed(data)
+        except EventTooLarge as error:
+            progress.error = bad_reply(f"the provider's stream holds {error}")
+            return b""
+        if progress.started and not progress.finished and (number := _deltas(data)):
+            progress.events += number
+            return data
+        return self._read(data)
+
+    def end(self, outcome: Outcome) -> bytes:
+        """The last event of a stream that ended well without its blank line; half an event is never passed on."""
+        if self._progress.error is not None:
+            return b""
+        rest = self._whole.rest()
+        self._reader.feed(rest)
+        self._reader.end(outcome)
+        return rest if outcome is Outcome.OK and self._progress.error is None else b""
+
+    def _read(self, data: bytes) -> bytes:
+        """The events up to the one that reports an error."""
+        at = 0
+        for blank in _BLANK_LINE.finditer(data):
+            self._reader.feed(data[at : blank.end()])
+            if self._progress.error is not None:
+                return data[:at]
+            at = blank.end()
+        self._reader.feed(data[at:])
+        return data
+
+
+def _deltas(events: bytes) -> int:
+    """How many events a run of whole ones holds if all are pieces of content, else 0. Each has three line ends, one behind its
+    name and two behind its only line of data: a total of three times their number leaves no room for any other line."""
+    if not events.startswith(_DELTA) or b"\r" in events or not events.endswith(b"\n\n"):
+        return 0
+    number = events.count(_NEXT) + 1
+    return number if events.count(b"\n") == 3 * number else 0

@@ -1,0 +1,71 @@
+"""What the events of a response stream say about `Progress`; shared by the tap that translates and the one that watches."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from edgegate.dialects.base import Json, Progress
+from edgegate.dialects.responses.faults import response_failure
+from edgegate.dialects.responses.output import text_of
+from edgegate.dialects.responses.usage import read_usage
+from edgegate.errors import GatewayError
+from edgegate.wire.sse import Event
+
+PINGS = frozenset(("keepalive", "ping", "response.keepalive", "response.ping"))
+"""Events that only keep the connection open. OpenAI documents none, but sends them while a model thinks."""
+
+ENDS = frozenset(("response.completed", "response.incomplete", "response.failed", "response.cancelled", "response.done"))
+"""Events that hold the response as it ended. The last one is a name that imitators have."""
+
+_SILENT = frozenset(("message", "reasoning"))
+
+
+def kind_of_event(value: Json, event: Event) -> str:
+    """The type stands inside; where it does not, the event's name does. An object with an error and no type is an error."""
+    kind = value.get("type")
+    if isinstance(kind, str) and kind:
+        return kind
+    return event.name.decode("ascii", "replace") or ("error" if value.get("error") else "")
+
+
+def means_something(kind: str, value: Json) -> bool:
+    """Whether an answer that had not started has with this event: a piece of text, reasoning or a call; the vendor's own tool
+    at work; an item that is finished. An item of text or reasoning that only begins is nothing yet."""
+    if kind.endswith(".delta"):
+        return bool(value.get("delta"))
+    if kind == "response.output_item.added":
+        item = value.get("item")
+        return isinstance(item, dict) and item.get("type") not in _SILENT
+    if kind == "response.content_part.done":
+        return any(text_of(value.get("part")))
+    if kind.endswith(("text.done", "refusal.done")):
+        return bool(value.get("text") or value.get("refusal"))
+    return kind == "response.output_item.done"
+
+
+def note_response(response: Any, progress: Progress) -> Json:
+    """Takes model and usage out of the response object of an event."""
+    if not isinstance(response, dict):
+        return {}
+    model = response.get("model")
+    if isinstance(model, str) and model:
+        progress.model = model
+    read_usage(response.get("usage"), progress.usage)
+    return response
+
+
+def ended(value: Json) -> tuple[Json, GatewayError | None]:
+    """The response that an event of `ENDS` brings, and its error if it is no answer. The event's own name counts where the
+    response does not say how it ended."""
+    given = value.get("response")
+    response: Json = dict(given) if isinstance(given, dict) else {}
+    status = str(value.get("type")).removeprefix("response.")
+    if status in ("incomplete", "failed", "cancelled"):
+        response["status"] = status
+    return response, response_failure(response)
+
+
+def output_of(response: Json) -> list[Json]:
+    """The items of a response that ended. Some imitators leave them out of the last event."""
+    output = response.get("output")
+    return [item for item in output if isinstance(item, dict)] if isinstance(output, list) else []

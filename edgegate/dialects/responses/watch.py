@@ -1,0 +1,155 @@
+"""The tap of a native response stream: bytes go on unchanged, in whole events, and are read along.
+
+An event that cannot change what is known of a running answer (a delta, the wholes that follow it) is told by its name and not
+parsed. Before the answer has started, an error is kept back: another attempt may be made. An `error` event is kept back at any
+time, with all that follows, for whoever ends the reply writes it again; a response that fails after it has started goes on as
+it is, for its client knows how to read it. A last event without its blank line gets it if it ends the response.
+"""
+
+from __future__ import annotations
+
+import re
+
+import orjson
+
+from edgegate.dialects.base import Json, Progress
+from edgegate.dialects.failure import bad_reply
+from edgegate.dialects.openai.stray import StrayBody
+from edgegate.dialects.responses.faults import ended_early, event_failure
+from edgegate.dialects.responses.output import CALLS, finish_of, kind_of
+from edgegate.dialects.responses.signs import ENDS, PINGS, ended, kind_of_event, means_something, note_response, output_of
+from edgegate.taps import Outcome
+from edgegate.wire.sse import Event, EventReader, EventTooLarge, WholeEvents
+
+_BLANK_LINE = re.compile(rb"(?>\r\n|\n|\r)(?>\r\n|\n|\r)")
+_USUAL = tuple(
+    f"event: response.{name}\n".encode()
+    for name in (
+        "output_text.delta",
+        "function_call_arguments.delta",
+        "reasoning_summary_text.delta",
+        "reasoning_text.delta",
+        "custom_tool_call_input.delta",
+        "output_text.done",
+        "content_part.added",
+        "content_part.done",
+        "function_call_arguments.done",
+    )
+)
+"""How events begin that say nothing new about an answer that has started."""
+
+
+class ResponsesWatch:
+    """States: not begun (the body may prove to be no event stream, see `openai/stray.py`); running; over (an error was seen:
+    nothing goes on). `_called`: an item that is a call has come."""
+
+    __slots__ = ("_called", "_over", "_progress", "_stray", "_whole")
+
+    def __init__(self, progress: Progress) -> None:
+        self._progress = progress
+        self._whole = WholeEvents()
+        self._stray: StrayBody | None = StrayBody()
+        self._over = False
+        self._called = False
+
+    def feed(self, data: bytes) -> bytes:
+        if self._stray is not None:
+            data = self._stray.feed(data)
+            if not data:
+                self._progress.error = self._progress.error or self._stray.error
+                return b""
+            self._stray = None
+        if self._over:
+            return b""
+        try:
+            run = self._whole.feed(data)
+        except EventTooLarge as error:
+            self._over = True
+            self._progress.error = bad_reply(f"The provider sent {error}.")
+            return b""
+        return self._events(run) if run else run
+
+    def end(self, outcome: Outcome) -> bytes:
+        if self._stray is not None:
+            self._progress.error = self._progress.error or self._stray.verdict()
+            return b""
+        rest = self._whole.rest()
+        if not rest or outcome is not Outcome.OK or self._over:
+            return b""
+        if not rest.strip(b"\r\n"):
+            return rest  # the LF of a last CRLF that was cut in two
+        finished = self._progress.finished
+        if not self._event(rest) or self._progress.finished == finished:
+            return b""
+        return rest.strip(b"\r\n") + b"\n\n"
+
+    def _events(self, run: bytes) -> bytes:
+        """What of a run of whole events goes on: all of it, or all before an error."""
+        progress = self._progress
+        if b"\r" not in run:
+            start = 0
+            while start < len(run):
+                stop = run.find(b"\n\n", start)
+                if stop < 0:
+                    break
+                if progress.started and run.startswith(_USUAL, start):
+                    progress.events += 1
+                elif not self._event(run[start:stop]):
+                    return run[:start]
+                start = stop + 2
+            return run
+        start = 0
+        for blank in _BLANK_LINE.finditer(run):
+            if not self._event(run[start : blank.start()]):
+                return run[:start]
+            start = blank.end()
+        return run
+
+    def _event(self, block: bytes) -> bool:
+        """Whether this event, given without its blank line, goes on."""
+        for event in EventReader().feed(block + b"\n\n"):
+            if event.data.startswith(b"[DONE]"):
+                if not self._progress.finished:
+                    self._progress.error = ended_early()
+            else:
+                self._note(event)
+        self._over = self._over or self._progress.error is not None
+        return not self._over
+
+    def _note(self, event: Event) -> None:
+        try:
+            value = orjson.loads(event.data)
+        except orjson.JSONDecodeError:
+            return
+        if type(value) is not dict:
+            return
+        progress = self._progress
+        kind = kind_of_event(value, event)
+        if kind in PINGS or progress.finished:
+            return
+        progress.events += 1
+        if kind in ENDS:
+            self._end(value)
+        elif kind in ("error", "response.error"):
+            progress.error = event_failure(value)
+        else:
+            if kind == "response.output_item.added" or kind == "response.output_item.done":
+                self._called = self._called or kind_of(value.get("item")) in CALLS
+            elif "response" in value:
+                note_response(value["response"], progress)
+            if not progress.started and means_something(kind, value):
+                progress.started = True
+
+    def _end(self, value: Json) -> None:
+        progress = self._progress
+        note_response(value.get("response"), progress)
+        response, error = ended(value)
+        items = output_of(response)
+        if error is None and not items and not progress.started and response.get("status") != "incomplete":
+            error = bad_reply("The provider's answer has no output.")
+        if error is not None and not progress.started:
+            progress.error = error
+            return
+        called = self._called or any(kind_of(item) in CALLS for item in items)
+        progress.started = progress.finished = True
+        progress.finish_reason = "error" if error is not None else finish_of(response, called)

@@ -1,0 +1,1 @@
+"""Every client API over every provider, with the official SDK of each."""
