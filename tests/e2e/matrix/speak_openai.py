@@ -51,10 +51,7 @@ class ChatSpeaker(_OpenAI):
             request["stop"] = said.stop
         if said.max_tokens is not None:
             request["max_completion_tokens"] = said.max_tokens
-        if not stream:
-            message = self.sdk.chat.completions.create(**request)
-        else:
-            message = self._streamed(request)
+        message = self._streamed(request) if stream else self.sdk.chat.completions.create(**request)
         (choice,) = message.choices
         extra = choice.message.model_extra or {}
         heard = Heard(

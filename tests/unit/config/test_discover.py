@@ -2,7 +2,7 @@ from __future__ import annotations
 
 import pytest
 
-from edgegate.config.discover import NATIVE, Vendor, base_address, discover, vendor_defaults, vendors
+from edgegate.config.discover import NATIVE, Vendor, address_of, base_address, discover, vendor_defaults, vendors
 from edgegate.config.model import ProviderOptions, Secret
 from edgegate.dialects.compat import COMPAT, Compat
 
@@ -75,6 +75,9 @@ def test_ollama_is_found_by_any_form_of_its_variable(host: str, url: str) -> Non
         ("anthropic", "https://proxy.example/anthropic/v1/", "https://proxy.example/anthropic"),
         ("gemini", "https://generativelanguage.googleapis.com/v1beta", "https://generativelanguage.googleapis.com"),
         ("mistral", "https://api.mistral.ai", "https://api.mistral.ai/v1"),
+        ("azure", "https://me.openai.azure.com/openai/v1/", "https://me.openai.azure.com"),
+        ("azure", "https://me.openai.azure.com/openai", "https://me.openai.azure.com"),
+        ("cohere", "https://api.cohere.com/v2", "https://api.cohere.com"),
         ("groq", "http://proxy:1", "http://proxy:1/openai/v1"),
         ("zai", "https://api.z.ai/api/coding/paas/v4", "https://api.z.ai/api/coding/paas/v4"),
         ("openai", "ftp://x", "ftp://x"),
@@ -87,6 +90,44 @@ def test_an_address_is_understood_with_and_without_its_version(vendor: str, give
     assert known is not None
     assert base_address(given, known) == address
     assert discover({"p": ProviderOptions(dialect=vendor, base_url=given)}, {})["p"].base_url == address
+
+
+def test_a_cloud_is_found_by_the_variables_of_its_own_tools() -> None:
+    env = {"AZURE_OPENAI_API_KEY": "k", "AZURE_OPENAI_ENDPOINT": "https://me.openai.azure.com/", "OPENAI_API_VERSION": "2025-04-01-preview"}
+    azure = discover({}, env)["azure"]
+    assert (azure.base_url, azure.api_version, azure.api_key) == ("https://me.openai.azure.com", "2025-04-01-preview", Secret("k"))
+    assert discover({}, {"AZURE_OPENAI_API_KEY": "k"}) == {}
+    bedrock = discover({}, {"AWS_BEARER_TOKEN_BEDROCK": "k", "AWS_REGION": "eu-west-1"})["bedrock"]
+    assert (bedrock.region, bedrock.api_key) == ("eu-west-1", Secret("k"))
+    assert discover({}, {"AWS_BEARER_TOKEN_BEDROCK": "k"}) == {}
+    assert discover({}, {"AWS_ACCESS_KEY_ID": "a", "AWS_SECRET_ACCESS_KEY": "s", "AWS_REGION": "eu-west-1"}) == {}
+    assert discover({}, {"OPENAI_API_KEY": "k"}).keys() == {"openai"}
+
+
+def test_options_of_an_entry_win_over_variables() -> None:
+    env = {"GOOGLE_CLOUD_PROJECT": "theirs", "GOOGLE_CLOUD_LOCATION": "us-east5", "AWS_REGION": "us-west-2"}
+    vertex = discover({"v": ProviderOptions(dialect="vertex", project="mine")}, env)["v"]
+    assert (vertex.project, vertex.location) == ("mine", "us-east5")
+    assert discover({"bedrock": ProviderOptions(region="eu-west-1")}, env)["bedrock"].region == "eu-west-1"
+
+
+@pytest.mark.parametrize(
+    ("vendor", "options", "address"),
+    [
+        ("vertex", ProviderOptions(project="p"), "https://aiplatform.googleapis.com"),
+        ("vertex", ProviderOptions(project="p", location="europe-west4"), "https://europe-west4-aiplatform.googleapis.com"),
+        ("vertex", ProviderOptions(project="p", location="evil.example/"), ""),
+        ("vertex", ProviderOptions(), ""),
+        ("bedrock", ProviderOptions(region="eu-west-1"), "https://bedrock-runtime.eu-west-1.amazonaws.com"),
+        ("bedrock", ProviderOptions(region="us-gov-west-1"), "https://bedrock-runtime.us-gov-west-1.amazonaws.com"),
+        ("bedrock", ProviderOptions(region="x"), ""),
+        ("openai", ProviderOptions(), ""),
+    ],
+)
+def test_an_address_that_other_options_lead_to(vendor: str, options: ProviderOptions, address: str) -> None:
+    known = vendor_defaults(vendor)
+    assert known is not None
+    assert address_of(known, options) == address
 
 
 def test_openais_own_variable_for_the_address_is_honoured() -> None:
@@ -132,7 +173,8 @@ def test_an_unknown_vendor_has_no_defaults() -> None:
 def test_vendors_have_distinct_names_and_every_row_of_the_table_is_one() -> None:
     names = [vendor.name for vendor in vendors()]
     assert len(names) == len(set(names))
-    assert names[: len(NATIVE)] == ["openai", "anthropic", "gemini", "mistral", "ollama"]
+    assert names[: len(NATIVE)] == [vendor.name for vendor in NATIVE]
+    assert names[:4] == ["openai", "anthropic", "gemini", "mistral"]
     assert set(COMPAT) < set(names)
 
 
