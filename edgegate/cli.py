@@ -103,7 +103,7 @@ def _models(options: argparse.Namespace, env: Mapping[str, str]) -> int:
         vendor = vendor_defaults(provider.dialect or name)
         prefixes = provider.prefixes or (vendor.prefixes if vendor else ())
         print(f"{name}: {', '.join(f'{prefix}*' for prefix in prefixes) or 'by name only'}")
-        for model in provider.models:
+        for model in (*provider.models, *provider.deployments):
             print(f"  {name}/{model}  {_price(prices.rate(model, name, provider.dialect or name))}")
     _aliases(config)
     return OK

@@ -107,7 +107,7 @@ class Surfaces:
             return self.gemini
         if path.startswith(("/api/", "/ollama/")):
             return self.ollama
-        return self.cohere if path.startswith(("/v2/", "/cohere/")) else self.openai
+        return self.cohere if path.startswith("/cohere/") or path in ("/v2/chat", "/v2/embed", "/v2/rerank") else self.openai
 
     def listing(self, method: str, path: str, headers: Mapping[str, str]) -> Listing | None:
         """What a request for this path lists, or None."""

@@ -1,7 +1,8 @@
 """Finds the usage in replies that nobody parses: relayed paths of any provider.
 
-Looks at JSON bodies and event streams for the usage objects of OpenAI (chat and Responses), Anthropic and Gemini, wherever
-they stand at the top of the document or inside `message`, `response` or `x_groq`. Bodies larger than a limit are not looked at.
+Looks at JSON bodies and event streams for the usage objects of OpenAI (chat and Responses), Anthropic, Gemini, Cohere and
+Bedrock, wherever they stand at the top of the document or inside `message`, `response`, `delta` or `x_groq`. Bodies larger than
+a limit are not looked at.
 """
 
 from __future__ import annotations
@@ -85,7 +86,7 @@ def _read(document: bytes, progress: Progress) -> None:
         return
     if isinstance(value, dict):
         _take(value, progress)
-        for name in ("message", "response", "x_groq"):
+        for name in ("message", "response", "delta", "x_groq"):
             if isinstance(value.get(name), dict):
                 _take(value[name], progress)
 
@@ -101,6 +102,11 @@ def _take(holder: dict[str, Any], progress: Progress) -> None:
             read_usage(found, usage)
         elif "input_tokens" in found or "output_tokens" in found:
             _input_output(found, usage)
+        elif "inputTokens" in found or "outputTokens" in found:
+            _bedrock(found, usage)
+        elif isinstance(tokens := found.get("tokens"), dict):  # Cohere; what it bills (`billed_units`) is less
+            _input_output(tokens, usage)
+            usage.cached_tokens = min(count(found.get("cached_tokens")), usage.input_tokens)
     gemini = holder.get("usageMetadata")
     if isinstance(gemini, dict):
         usage.input_tokens = count(gemini.get("promptTokenCount")) + count(gemini.get("toolUsePromptTokenCount")) or usage.input_tokens
@@ -109,6 +115,14 @@ def _take(holder: dict[str, Any], progress: Progress) -> None:
         usage.reasoning_tokens = thoughts or usage.reasoning_tokens
         usage.cached_tokens = count(gemini.get("cachedContentTokenCount")) or usage.cached_tokens
         usage.reported = True
+
+
+def _bedrock(found: dict[str, Any], usage: Usage) -> None:
+    """Converse: its input excludes what was cached."""
+    usage.cached_tokens, usage.cache_write_tokens = count(found.get("cacheReadInputTokens")), count(found.get("cacheWriteInputTokens"))
+    usage.input_tokens = count(found.get("inputTokens")) + usage.cached_tokens + usage.cache_write_tokens
+    usage.output_tokens = count(found.get("outputTokens"))
+    usage.reported = True
 
 
 def _input_output(found: dict[str, Any], usage: Usage) -> None:

@@ -45,8 +45,16 @@ def counts(progress: Progress) -> tuple[int, int, int, int, int]:
             (7, 5, 1, 0, 2),
         ),
         (b'{"model":"m","usage":{"prompt_tokens":7,"total_tokens":7}}', (7, 0, 0, 0, 0)),
+        (
+            b'{"model":"m","usage":{"billed_units":{"input_tokens":2},"tokens":{"input_tokens":7,"output_tokens":3},"cached_tokens":5}}',
+            (7, 3, 5, 0, 0),
+        ),
+        (
+            b'{"modelVersion":"m","usage":{"inputTokens":7,"outputTokens":3,"cacheReadInputTokens":5,"cacheWriteInputTokens":4}}',
+            (16, 3, 5, 4, 0),
+        ),
     ],
-    ids=["chat", "responses", "anthropic", "gemini", "embeddings"],
+    ids=["chat", "responses", "anthropic", "gemini", "embeddings", "cohere", "bedrock"],
 )
 def test_usage_of_each_vendor(body: bytes, expected: tuple[int, ...]) -> None:
     progress = read(body)
