@@ -87,6 +87,11 @@ def _env(_: argparse.Namespace, env: Mapping[str, str]) -> int:
     for vendor in vendors():
         rows += [(name, f"Key of {vendor.name}, which needs no entry in the file then.") for name in vendor.keys]
         rows += [(name, f"Address of {vendor.name} instead of {vendor.base_url or 'a public one'}.") for name in vendor.urls]
+        rows += [
+            (name, f"`{option}` of {vendor.name}, where its entry has none.")
+            for option, names in vendor.variables.items()
+            for name in names
+        ]
     width = max(len(name) for name, _ in rows)
     for name, doc in rows:
         print(f"{'*' if env.get(name) else ' '} {name:<{width}}  {doc}")

@@ -10,10 +10,13 @@ from collections.abc import Awaitable, Callable
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Protocol
 
+import orjson
+
 from edgegate.dialects.base import ClientSide, HeaderList, Json, Operation, Progress, Usage, WireRequest
 from edgegate.errors import GatewayError
 from edgegate.taps import Outcome, Tap
 from edgegate.wire.document import parse_object
+from edgegate.wire.splice import splice
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -168,6 +171,10 @@ class Exchange:
         Raises a 400 in the client's words. Sets `model` and `stream`."""
         if self._request is None:
             request = parse_object(self.body)
+            if self.model and self.client.format.startswith("openai.") and request.get("model") != self.model:
+                # Azure's paths name the deployment: the body need not, and what it says does not count
+                self.body = splice(self.body, {"model": orjson.dumps(self.model)}, request)
+                request["model"] = self.model
             self.client.check(request)
             self._request = request
             self.model = self.model or self.client.model(request)

@@ -173,14 +173,17 @@ def _vendors() -> str:
         variables = " or ".join(f"`{name}`" for name in vendor.keys)
         urls = " or ".join(f"`{name}`" for name in vendor.urls)
         prefixes = " ".join(f"`{prefix}`" for prefix in vendor.prefixes)
-        rows.append(f"| `{vendor.name}` | {variables} | {urls} | {f'`{vendor.base_url}`' if vendor.base_url else ''} | {prefixes} |")
+        others = ", ".join(f"`{option}`: {' or '.join(f'`{name}`' for name in names)}" for option, names in vendor.variables.items())
+        address = f"`{vendor.base_url}`" if vendor.base_url else ""
+        rows.append(f"| `{vendor.name}` | {variables} | {urls} | {address} | {prefixes} | {others} |")
     return "\n".join([
         "## Providers from the environment\n",
         "A provider whose variable is set needs no entry in the file. They come after the file's, in this order. The same names are the",
         "values of `dialect`, with the address and the model prefixes that hold where an entry gives none. An entry of one of these",
-        "names that has neither `api_key` nor `base_url` takes both from the environment.\n",
-        "| name | key | address from | else | model prefixes |",
-        "|---|---|---|---|---|",
+        "names that has neither `api_key` nor `base_url` takes both from the environment. Options that an entry leaves out are read from",
+        "the variables in the last column, as the vendor's own tools read them; these alone add no provider.\n",
+        "| name | key | address from | else | model prefixes | options |",
+        "|---|---|---|---|---|---|",
         *rows,
         "",
     ])  # fmt: skip

@@ -49,6 +49,10 @@ class Usage:
     cache_write_tokens: int = 0  # all cache writes, whatever their lifetime
     cache_write_1h_tokens: int = 0  # the part of cache_write_tokens with the one-hour lifetime
     reasoning_tokens: int = 0
+    input_audio_tokens: int = 0
+    output_audio_tokens: int = 0
+    input_image_tokens: int = 0  # where the vendor counts them; most only count what they cost in text tokens
+    output_image_tokens: int = 0
     reported: bool = False
 
 

@@ -55,12 +55,21 @@ def usage_json(usage: Usage) -> Json:
         details["cache_write_tokens"] = usage.cache_write_tokens
     if usage.cache_write_1h_tokens:
         details["cache_write_1h_tokens"] = usage.cache_write_1h_tokens
+    written: Json = {"reasoning_tokens": usage.reasoning_tokens}
+    if usage.input_audio_tokens:
+        details["audio_tokens"] = usage.input_audio_tokens
+    if usage.input_image_tokens:
+        details["image_tokens"] = usage.input_image_tokens
+    if usage.output_audio_tokens:
+        written["audio_tokens"] = usage.output_audio_tokens
+    if usage.output_image_tokens:
+        written["image_tokens"] = usage.output_image_tokens
     return {
         "prompt_tokens": usage.input_tokens,
         "completion_tokens": usage.output_tokens,
         "total_tokens": usage.input_tokens + usage.output_tokens,
         "prompt_tokens_details": details,
-        "completion_tokens_details": {"reasoning_tokens": usage.reasoning_tokens},
+        "completion_tokens_details": written,
     }
 
 
@@ -78,8 +87,13 @@ def read_usage(value: Any, usage: Usage) -> bool:
         usage.cached_tokens = count(prompt.get("cached_tokens"))
         usage.cache_write_tokens = count(prompt.get("cache_write_tokens"))
         usage.cache_write_1h_tokens = count(prompt.get("cache_write_1h_tokens"))
+        usage.input_audio_tokens = min(count(prompt.get("audio_tokens")), usage.input_tokens)
+        usage.input_image_tokens = min(count(prompt.get("image_tokens")), usage.input_tokens)
     if isinstance(completion, dict):
         usage.reasoning_tokens = count(completion.get("reasoning_tokens"))
+        usage.output_audio_tokens = min(count(completion.get("audio_tokens")), usage.output_tokens)
+        usage.output_image_tokens = min(count(completion.get("image_tokens")), usage.output_tokens)
+    _add_reasoning(value, usage)
     if not usage.cached_tokens:  # flat names: DeepSeek, Together, Mistral
         for name in ("prompt_cache_hit_tokens", "cached_tokens", "num_cached_tokens"):
             if value.get(name):
@@ -90,6 +104,17 @@ def read_usage(value: Any, usage: Usage) -> bool:
     usage.cache_write_1h_tokens = min(usage.cache_write_1h_tokens, usage.cache_write_tokens)
     usage.reported = True
     return True
+
+
+def _add_reasoning(value: Json, usage: Usage) -> None:
+    """Reasoning that a vendor counts beside the completion instead of in it: its total says so. xAI names it in the details,
+    Google's OpenAI endpoint does not (gemini/chat-tools-toolcall-toolchoice-reasoning-5fe1b3fd: 35 + 12 of 109)."""
+    beside = count(value.get("total_tokens")) - usage.input_tokens - usage.output_tokens
+    if beside <= 0 or "prompt_tokens" not in value or "completion_tokens" not in value:
+        return
+    if beside == usage.reasoning_tokens or not isinstance(value.get("completion_tokens_details"), dict):
+        usage.reasoning_tokens = beside
+        usage.output_tokens += beside
 
 
 def count(value: Any) -> int:

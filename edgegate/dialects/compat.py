@@ -17,11 +17,13 @@ from edgegate.dialects.openai.quirks import (
     CHAT_AND_COMPLETIONS,
     CHAT_AND_EMBEDDINGS,
     CHAT_AND_RESPONSES,
+    EMBEDDINGS,
     OPENAI,
     PATHS,
     MaxTokens,
     Quirks,
 )
+from edgegate.dialects.rerank import RerankStyle
 from edgegate.dialects.sealed import RESPONSES
 
 
@@ -50,6 +52,7 @@ class Compat:
 
 _REASONING = frozenset(("reasoning_content",))
 _THINKING = frozenset(("reasoning_content", "thinking"))  # `thinking: {type: enabled | disabled}` is theirs too (zai/chat-*)
+_RERANK = ("/rerank", RerankStyle.COHERE)
 _OLD_LIMIT = Quirks(max_tokens=MaxTokens.OLD)
 _OLD_LIMIT_LISTS = Quirks(max_tokens=MaxTokens.OLD, base64_embeddings=False)
 
@@ -81,7 +84,12 @@ _ROWS = (
         "GROQ_API_KEY",
         quirks=Quirks(paths=CHAT, refuses=frozenset(("logprobs", "top_logprobs", "logit_bias", "top_k", "metadata"))),
     ),
-    Compat("together", "https://api.together.xyz/v1", "TOGETHER_API_KEY", quirks=_OLD_LIMIT_LISTS),
+    Compat(
+        "together",
+        "https://api.together.xyz/v1",
+        "TOGETHER_API_KEY",
+        quirks=Quirks(max_tokens=MaxTokens.OLD, base64_embeddings=False, rerank=_RERANK),
+    ),
     Compat(
         "deepseek",
         "https://api.deepseek.com",
@@ -97,7 +105,9 @@ _ROWS = (
         ("openrouter/",),
         Quirks(
             paths=PATHS,
-            keeps=frozenset(("reasoning", "reasoning_content", "reasoning_details", RESPONSES, "cache_control", "video_url", "file_url")),
+            keeps=frozenset(
+                ("reasoning", "reasoning_content", "reasoning_details", RESPONSES, "cache_control", "video_url", "file_url", "openrouter:")
+            ),
         ),
     ),
     Compat("xai", "https://api.x.ai/v1", "XAI_API_KEY", ("grok-",), Quirks(paths={**CHAT_AND_COMPLETIONS, **CHAT_AND_RESPONSES})),
@@ -185,7 +195,41 @@ _ROWS = (
     Compat(
         "snowflake", "", "SNOWFLAKE_TOKEN", quirks=Quirks(paths=CHAT), shared_key=True
     ),  # https://<account>.snowflakecomputing.com/api/v2/cortex/v1
-    Compat("vllm", "http://127.0.0.1:8000/v1", "VLLM_API_KEY", quirks=Quirks(max_tokens=MaxTokens.OLD, keeps=_REASONING), keyless=True),
+    Compat(
+        "voyage",  # embeddings and rerank only
+        "https://api.voyageai.com/v1",
+        "VOYAGE_API_KEY",
+        ("voyage-", "rerank-2"),
+        Quirks(
+            paths=EMBEDDINGS,
+            refuses=frozenset(("truncate", "user")),
+            base64_embeddings=False,  # it has base64 (voyage/embeddings-*), but no word for its absence
+            embedding_names={"dimensions": "output_dimension"},
+            input_types={"search_query": "query", "search_document": "document"},
+            rerank=("/rerank", RerankStyle.VOYAGE),
+        ),
+    ),
+    Compat(
+        "jina",
+        "https://api.jina.ai/v1",
+        "JINA_API_KEY",
+        ("jina-",),
+        Quirks(
+            paths=EMBEDDINGS,
+            refuses=frozenset(("user",)),
+            base64_embeddings=False,
+            embedding_names={"input_type": "task"},
+            input_types={"search_query": "retrieval.query", "search_document": "retrieval.passage"},
+            rerank=_RERANK,
+        ),
+    ),
+    Compat(
+        "vllm",
+        "http://127.0.0.1:8000/v1",
+        "VLLM_API_KEY",
+        quirks=Quirks(max_tokens=MaxTokens.OLD, keeps=_REASONING, rerank=_RERANK),
+        keyless=True,
+    ),
     Compat(
         "sglang", "http://127.0.0.1:30000/v1", "SGLANG_API_KEY", quirks=Quirks(max_tokens=MaxTokens.OLD, keeps=_REASONING), keyless=True
     ),

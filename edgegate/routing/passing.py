@@ -44,6 +44,8 @@ _BODY = (
     "/audio/transcriptions",
     "/audio/translations",
     "/moderations",
+    "/responses/compact",
+    "/responses/input_tokens",
     "/videos",
 )
 _NOWHERE = (
@@ -60,6 +62,7 @@ _NOWHERE = (
     "/videos",
 )
 _GEMINI = ("/files", "/cachedContents", "/batches", "/operations", "/fileSearchStores", "/tunedModels")
+_GOOGLES = ("/v1beta", "/upload/v1beta", "/v1", "/upload/v1", "/v1alpha", "/upload/v1alpha")
 _COHERE = ("/v1/tokenize", "/v1/detokenize", "/v1/classify")
 _ANTHROPIC = ("/v1/messages/batches", "/v1/skills")
 
@@ -73,7 +76,8 @@ def passed(path: str, headers: Mapping[str, str]) -> Passed | None:
         return Passed("anthropic", Named.NOWHERE)
     if path in _COHERE:
         return Passed("cohere", Named.BODY)
-    for prefix in ("/v1beta", "/upload/v1beta"):
+    # google-genai calls /v1 unless told otherwise, where OpenAI's paths are too: its header tells
+    for prefix in _GOOGLES if "x-goog-api-key" in headers else _GOOGLES[:2]:
         if path.startswith(prefix + "/"):
             return _gemini(path, path[len(prefix) :])
     rest = path.removeprefix("/v1")

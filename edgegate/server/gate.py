@@ -184,6 +184,8 @@ class Gate:
             ex.relay_provider, ex.relay_path = found
         elif through is not None:
             ex.relay_family, ex.relay_path, ex.model = through.family, ex.path, through.model
+        elif allowed := self._surfaces.listed(ex.path):
+            raise GatewayError(405, "method_not_allowed", f"{ex.path[:200]} takes {allowed}, not {request.method}.", source=Source.CLIENT)
         else:
             raise GatewayError(404, "unknown_path", _hint(ex.path, state), source=Source.CLIENT)
         if request.method in ("CONNECT", "TRACE"):  # TRACE would send back the headers, ours included
@@ -282,7 +284,7 @@ class Gate:
         if error.retry_after_s is not None:
             headers.append((b"retry-after", b"%d" % max(1, math.ceil(error.retry_after_s))))
         if error.status == 405:
-            headers.append((b"allow", b"POST"))
+            headers.append((b"allow", self._surfaces.methods(ex.path, ex.query).encode()))
         if error.status == 401:
             headers.append((b"www-authenticate", b"Bearer"))
         return self._write(request, ex, error.status, headers, body)
@@ -359,7 +361,7 @@ def _models(state: State, listing: Listing) -> Proceed:
 
     async def answer(ex: Exchange) -> Reply:
         model = listing.model
-        if ex.body:
+        if ex.method == "POST":
             model = asked_model(ex.body)
         return Reply(200, [JSON], state.models.render(listing.wanted, model, ex.client.dialect, ex.key, ex.query, ex.created), "")
 

@@ -24,9 +24,12 @@ from edgegate.dialects.responses.client import ResponsesClient
 from edgegate.server.models import Wanted
 
 _GEMINI = re.compile(
-    r"/v1(?:beta|alpha|beta1)?/(?:projects/[^/]+/locations/[^/]+/)?(?:publishers/google/)?(?:models|tunedModels)/(.+):([A-Za-z]+)"
+    r"/v1(?:beta|alpha|beta1)?/(?:projects/[^/]+/locations/[^/]+/)?(?:publishers/([^/]+)/)?(?:models|tunedModels)/(.+):([A-Za-z]+)"
 )
-_AZURE = re.compile(r"/openai/deployments/([^/]+)(/chat/completions|/completions|/embeddings)")
+_MODEL_LISTS = ("/v1/models", "/models", "/v1beta/models", "/v1alpha/models")
+_LISTS = frozenset({*_MODEL_LISTS, "/api/tags", "/api/ps", "/api/version"})
+_GOOGLES = ("/v1beta/", "/v1beta1/", "/v1alpha/", "/v1/projects/", "/upload/v1beta/", "/gemini/")
+_AZURE = re.compile(r"/openai/deployments/(.+?)(/chat/completions|/completions|/embeddings)")
 
 
 @dataclass(frozen=True, slots=True)
@@ -90,20 +93,24 @@ class Surfaces:
         """The surface of a path that holds a model."""
         found = _GEMINI.fullmatch(path)
         if found is not None:
-            client = self._gemini.get(found[2])
+            client = self._gemini.get(found[3])
             if client is None:
                 return None
-            if found[2] == "streamGenerateContent" and parse_qs(query).get("alt") == ["sse"]:
+            if found[3] == "streamGenerateContent" and parse_qs(query).get("alt") == ["sse"]:
                 client = self._gemini_events
-            return Surface(client, unquote(found[1]))
+            # google-genai writes `provider/model` so where it speaks to Vertex
+            model = found[2] if found[1] in (None, "google") else f"{found[1]}/{found[2]}"
+            return Surface(client, _name(model))
+        if path == "/openai/responses" and "api-version" in parse_qs(query):  # else it is relayed to the provider `openai`
+            return self.posts["/v1/responses"]
         found = _AZURE.fullmatch(path)
-        return Surface(self._azure[found[2]], unquote(found[1])) if found is not None else None
+        return Surface(self._azure[found[2]], _name(found[1])) if found is not None else None
 
     def guess(self, path: str, headers: Mapping[str, str]) -> ClientSide:
         """Whose words an error on a path that is no surface should use."""
         if "anthropic-version" in headers or path == "/v1/messages" or path.startswith(("/anthropic/", "/v1/messages/")):
             return self.anthropic
-        if "x-goog-api-key" in headers or path.startswith(("/v1beta/", "/v1beta1/", "/v1alpha/", "/upload/v1beta/", "/gemini/")):
+        if "x-goog-api-key" in headers or path.startswith(_GOOGLES) or _GEMINI.fullmatch(path):
             return self.gemini
         if path.startswith(("/api/", "/ollama/")):
             return self.ollama
@@ -117,18 +124,35 @@ class Surfaces:
             return Listing(self.ollama, wanted) if method in expected else None
         if method not in ("GET", "HEAD"):
             return None
-        for prefix in ("/v1/models", "/models", "/v1beta/models", "/v1alpha/models"):
+        for prefix in _MODEL_LISTS:
             if path == prefix or path == prefix + "/":
                 return Listing(self._lister(path, headers), Wanted.LIST)
             if path.startswith(prefix + "/"):
-                return Listing(self._lister(path, headers), Wanted.MODEL, unquote(path[len(prefix) + 1 :]))
+                return Listing(self._lister(path, headers), Wanted.MODEL, _name(path[len(prefix) + 1 :]))
         return None
+
+    def listed(self, path: str) -> str:
+        """The methods of a path that `listing` may know; "" for all others."""
+        if path == "/api/show":
+            return "POST"
+        single = ":" not in path and path.startswith(tuple(prefix + "/" for prefix in _MODEL_LISTS))  # a colon: some verb of Gemini's
+        return "GET, HEAD" if single or path in _LISTS else ""
+
+    def methods(self, path: str, query: str) -> str:
+        """The methods of a path that is known here."""
+        known = path in self.posts or self.find(path, query) is not None
+        return "POST" if known else self.listed(path) or "POST"
 
     def _lister(self, path: str, headers: Mapping[str, str]) -> ClientSide:
         """Whose list a path is. `/v1/models` is OpenAI's, Anthropic's, Gemini's and Cohere's: their SDKs say who they are."""
         if "x-client-name" in headers or "cohere" in headers.get("X-Fern-SDK-Name", ""):
             return self.cohere
         return self.guess(path, headers)
+
+
+def _name(quoted: str) -> str:
+    """A model's name in a path, which may hold any bytes: those that are no UTF-8 cannot stand in JSON."""
+    return unquote(quoted).encode("utf-8", "surrogateescape").decode("utf-8", "replace")
 
 
 def relayed(path: str, providers: Mapping[str, object]) -> tuple[str, str] | None:

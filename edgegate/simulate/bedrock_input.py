@@ -18,7 +18,8 @@ from edgegate.simulate.seal import allows_foreign, holds
 from edgegate.simulate.strict import fields, unknown
 from edgegate.simulate.vendor import Asked, Json, need
 
-VENDOR = "bedrock"
+VENDOR = "anthropic"
+"""Who signs what Claude thought: its signatures are the same wherever it runs, and good at every place."""
 _REQUEST = fields(
     "messages system inferenceConfig toolConfig guardrailConfig additionalModelRequestFields promptVariables "
     "additionalModelResponseFieldPaths requestMetadata performanceConfig serviceTier outputConfig"

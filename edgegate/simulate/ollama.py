@@ -243,4 +243,9 @@ def _end(one: Answer) -> Json:
 
 def _script(lines: list[Json], last: Json) -> Script:
     # the last line is both finish and end, so it stands as the terminal event
-    return Script(Framing.LINES, [Event(orjson.dumps(line).decode()) for line in lines], terminal=[Event(orjson.dumps(last).decode())])
+    return Script(Framing.LINES, [_event(line) for line in lines], terminal=[_event(last)])
+
+
+def _event(line: Json) -> Event:
+    """As Go's encoder writes it: separators of lines and paragraphs, which some readers split at, are escaped."""
+    return Event(orjson.dumps(line).decode().replace("\u2028", "\\u2028").replace("\u2029", "\\u2029"))

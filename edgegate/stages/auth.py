@@ -1,8 +1,9 @@
 """auth: who is calling.
 
 Keys are looked for in order: `Authorization: Bearer`, `x-api-key`, `api-key`, `x-goog-api-key`, the query (only if switched
-on), the body's `x-budget-key`. The first that is present decides. `X-User-ID` is believed from trusted networks only. Without
-any configured key the gateway is open: the configuration check allows that on loopback, or where `anonymous` says so.
+on), the `x-budget-key` of a body that is understood here. The first that is present decides. `X-User-ID` is believed from
+trusted networks only. Without any configured key the gateway is open: the configuration check allows that on loopback, or
+where `anonymous` says so.
 """
 
 from __future__ import annotations
@@ -14,11 +15,14 @@ from urllib.parse import unquote_plus
 from edgegate.access.keys import Key, KeyRing
 from edgegate.chain import Proceed
 from edgegate.config.model import AuthOptions
+from edgegate.dialects.base import Operation
 from edgegate.errors import GatewayError, Source
 from edgegate.exchange import UNIX, Exchange, Reply
 
 KEY_HEADERS = ("x-api-key", "api-key", "x-goog-api-key")
 QUERY_KEYS = frozenset({"api_key", "key"})
+NOT_READ = frozenset({Operation.RELAY, Operation.MODELS})
+"""Operations whose bodies no client side checks."""
 
 
 class Auth:
@@ -72,7 +76,7 @@ class Auth:
                 return value.strip()
         if ex.query_key:
             return ex.query_key
-        if b"x-budget-key" in ex.body:
+        if b"x-budget-key" in ex.body and ex.operation not in NOT_READ:
             value = ex.request.get("x-budget-key")
             if isinstance(value, str):
                 return value

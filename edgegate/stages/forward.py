@@ -7,12 +7,13 @@ success becomes a `GatewayError` here, so that failover can act on it. Redirects
 from __future__ import annotations
 
 import asyncio
+import re
 import time
 from collections.abc import Mapping
 
 from edgegate.chain import Proceed
 from edgegate.config.model import ForwardOptions, ProviderOptions, TimeoutOptions
-from edgegate.dialects.base import Operation, ProviderSide
+from edgegate.dialects.base import HeaderList, Operation, ProviderSide
 from edgegate.errors import GatewayError, Source, provider_error
 from edgegate.exchange import Attempt, Exchange, Reply, Upload
 from edgegate.upstream.call import STRUCK, Answer, Call, Kind, Limits
@@ -24,6 +25,12 @@ from edgegate.wire.headers import client_headers, relay_request_headers, relay_r
 from edgegate.wire.strike import Strike
 
 CREDENTIALS = frozenset({b"authorization", b"x-api-key", b"api-key", b"x-goog-api-key"})
+OTHER_CREDENTIALS = (b"-api-key", b"-token", b"-secret", b"-authorization")
+"""How the names of further header lines that hold a credential end."""
+
+_SIGNATURE = b"AWS4-HMAC-SHA256"
+_SIGNED = re.compile(rb"(?:Credential|Signature)=([^/,\s]+)")
+
 MIN_SECRET = 8
 """Shorter credentials are placeholders, whose letters occur in ordinary words."""
 
@@ -51,16 +58,15 @@ class Forward:
         self._max_body = max_body  # of a relayed body that has to be signed
         self._upstreams: dict[str, Upstream] = {}
         self._limits: dict[str, Limits] = {}
-        self._secrets: dict[str, bytes] = {}
+        self._secrets: dict[str, tuple[bytes, ...]] = {}
         self._uploads: set[asyncio.Task[None]] = set()
 
     async def open(self) -> None:
         self._loop = asyncio.get_running_loop()
         for name, (side, options) in self._providers.items():
             lines = side.authorize(options.api_key.reveal())
-            secret = options.api_key.reveal().encode()
-            self._secrets[name] = secret if len(secret) >= MIN_SECRET else b""
             own = [(key.lower().encode(), value.encode()) for key, value in options.headers.items()]
+            self._secrets[name] = _secrets([(b"", options.api_key.reveal().encode()), *own])
             names = {name for name, _ in own}
             if name in self._credentials:  # made anew for each request
                 lines = [line for line in lines if line[0].lower() not in CREDENTIALS]
@@ -102,24 +108,29 @@ class Forward:
         if wire is None:
             raise GatewayError(500, "no_translate", "the chain has no translate stage before forward")
         kind = Kind.STREAM if ex.stream else Kind.WHOLE
-        secret = self._secrets[attempt.provider]
-        call = Call(self._loop, self._deadlines, limits, kind, ex.progress, ex.decoder, secret=secret)
+        secrets = self._secrets[attempt.provider]
         path = upstream.path(wire.path)
         headers = wire.headers
         credential = self._credentials.get(attempt.provider)
         if credential is not None:
             await credential.refresh()
-            headers = headers + credential.lines(wire.method, upstream.origin.authority, path.decode("latin-1"), headers, wire.body)
+            lines = credential.lines(wire.method, upstream.origin.authority, path.decode("latin-1"), headers, wire.body)
+            headers = headers + lines
+            secrets += _secrets(lines)
+        call = Call(self._loop, self._deadlines, limits, kind, ex.progress, ex.decoder, secrets=secrets)
         head = upstream.head(wire.method.encode(), path, headers, len(wire.body))
         answer = await upstream.fetch(call, head, wire.body, limits.connect_s)
         attempt.status = answer.status
         attempt.first = call.first
         body = answer.body
-        if isinstance(body, bytes) and secret and secret in body:
-            body = answer.body = body.replace(secret, STRUCK)  # some providers quote the key they refuse
+        if isinstance(body, bytes):
+            for secret in secrets:
+                if secret in body:
+                    body = answer.body = body.replace(secret, STRUCK)  # some providers quote the key they refuse
         if answer.status != 200:
             raise _judge(side, answer)
-        return Reply(200, client_headers(answer.headers), answer.body, "", ex.stream and not isinstance(answer.body, bytes))
+        own = _without(client_headers(answer.headers), secrets)
+        return Reply(200, own, answer.body, "", ex.stream and not isinstance(answer.body, bytes))
 
     # -- relayed paths: byte by byte, both ways
 
@@ -130,11 +141,14 @@ class Forward:
         upload = ex.upload
         body = ex.wire.body if ex.wire is not None else None
         credential = self._credentials.get(attempt.provider)
+        secrets = self._secrets[attempt.provider]
         if credential is not None:
             if upload is not None and credential.signs_body:
                 body, upload = await self._gathered(upload), None
             await credential.refresh()
-            headers += credential.lines(ex.method, origin.authority, path.decode("latin-1"), headers, body or b"")
+            lines = credential.lines(ex.method, origin.authority, path.decode("latin-1"), headers, body or b"")
+            headers += lines
+            secrets += _secrets(lines)
         call = Call(self._loop, self._deadlines, limits, Kind.RAW, ex.progress, head_only=ex.method == "HEAD")
         if upload is None:
             head = upstream.head(ex.method.encode(), path, headers, -1 if body is None else len(body))
@@ -153,10 +167,9 @@ class Forward:
                 raise
         attempt.status = answer.status
         attempt.first = call.first
-        reply = Reply(answer.status, relay_response_headers(answer.headers), answer.body, "", True, answer.length)
-        secret = self._secrets[attempt.provider]
-        if secret and answer.status >= 400:
-            reply.taps.append(Strike(secret, STRUCK))
+        reply = Reply(answer.status, _without(relay_response_headers(answer.headers), secrets), answer.body, "", True, answer.length)
+        if secrets and answer.status >= 400:
+            reply.taps += [Strike(secret, STRUCK) for secret in secrets]
             reply.length = None
         return reply
 
@@ -200,6 +213,25 @@ class Forward:
         if chunked and not connection.closed:
             connection.write(b"0\r\n\r\n")
         call.uploading = False
+
+
+def _secrets(lines: HeaderList) -> tuple[bytes, ...]:
+    """What must not come back of header lines that prove who we are: keys, tokens, and who signed. A line without a name is a key."""
+    found: list[bytes] = []
+    for name, value in lines:
+        if name in CREDENTIALS:
+            scheme, _, rest = value.partition(b" ")
+            found += _SIGNED.findall(rest) if scheme == _SIGNATURE else [rest or scheme]
+        elif not name or name.endswith(OTHER_CREDENTIALS):
+            found.append(value)
+    return tuple(secret for secret in dict.fromkeys(found) if len(secret) >= MIN_SECRET)
+
+
+def _without(lines: HeaderList, secrets: tuple[bytes, ...]) -> HeaderList:
+    """Header lines of a reply, less those that quote a credential."""
+    if any(secret in value for secret in secrets for _, value in lines):
+        return [line for line in lines if not any(secret in line[1] for secret in secrets)]
+    return lines
 
 
 def _cancel(task: asyncio.Task[None]) -> None:

@@ -8,7 +8,6 @@ carry is named in `ex.dropped`; where nothing may be lost that is a 400 instead.
 
 from __future__ import annotations
 
-import re
 from collections.abc import Mapping
 from urllib.parse import quote
 
@@ -16,9 +15,8 @@ import orjson
 
 from edgegate.chain import Proceed
 from edgegate.config.model import TranslateOptions
-from edgegate.dialects.anthropic.foreign import without_foreign
 from edgegate.dialects.base import Ask, Json, Operation, Progress, ProviderSide, Reranker, TokenCounter, WireRequest
-from edgegate.dialects.sealed import SEAL
+from edgegate.dialects.native import edits_of, must_be_translated
 from edgegate.errors import GatewayError, Source, bad_request, provider_error
 from edgegate.exchange import Exchange, Reply
 from edgegate.routing.catalog import Target
@@ -31,7 +29,7 @@ from edgegate.wire.splice import splice
 CHAT_FORMAT = "openai.chat"
 NEUTRAL: Mapping[Operation, str] = {
     Operation.EMBEDDINGS: "openai.embeddings",
-    Operation.RERANK: "cohere.rerank",
+    Operation.RERANK: "neutral.rerank",  # Cohere's client completes what other providers leave out
     Operation.COUNT_TOKENS: "input_tokens",
 }
 """The neutral form of operations whose form is not the chat."""
@@ -39,10 +37,6 @@ NEUTRAL: Mapping[Operation, str] = {
 OPENAI_STREAMS = frozenset({"openai.chat", "openai.completions"})
 GATEWAY_FIELDS = frozenset({"x-routing-strategy", "x-prefer-provider", "x-cache", "x-budget-key"})
 """Request fields that are meant for the gateway and never go on."""
-
-SEALED = SEAL.encode()
-UNSIGNED = re.compile(rb'"signature"\s*:\s*""')
-"""A thinking block that no Claude signed."""
 
 JSON = (b"content-type", b"application/json")
 ESTIMATED = (b"x-edgegate-estimated", b"true")
@@ -71,8 +65,8 @@ class Translate:
         side = target.provider.side
         format = ex.client.format
         path = side.native.get(format)
-        if path is not None and SEALED in ex.body and not format.startswith("anthropic."):
-            path = None  # the reasoning of other vendors would be refused: the request is taken apart and written anew
+        if path is not None and must_be_translated(format, ex.body):
+            path = None
         answer = ex.client.local(ex.request, ex.created) if path is None else None
         if answer is not None:
             return Reply(200, [JSON], answer, format)
@@ -116,6 +110,8 @@ class Translate:
         request = ex.request
         edits: dict[str, bytes | None] = {}
         if "{model}" in path:
+            if any(segment in (".", "..") for segment in ask.model.replace("\\", "/").split("/")):
+                raise bad_request("expected the name of a model, not a path", "model")  # a server that decodes first would leave its place
             path = path.replace("{model}", quote(ask.model, safe="~"))
         elif ask.model != ex.model:
             edits["model"] = orjson.dumps(ask.model)
@@ -124,11 +120,9 @@ class Translate:
             edits["stream_options"] = orjson.dumps({**options, "include_usage": True})
         if not GATEWAY_FIELDS.isdisjoint(request):
             edits |= dict.fromkeys(GATEWAY_FIELDS.intersection(request))
-        if format.startswith("anthropic.") and b'"signature"' in ex.body and (cleaned := _cleaned(ex)) is not None:
-            edits["messages"] = orjson.dumps(cleaned["messages"])
-            if "thinking" in request and "thinking" not in cleaned:
-                edits["thinking"] = None
-                ex.dropped.append("thinking")
+        if cut := edits_of(format, ex.body, request):
+            edits |= cut
+            ex.dropped += [name for name, value in cut.items() if value is None]
         body = splice(ex.body, edits, request) if edits else ex.body
         return WireRequest(path, body, [JSON])
 
@@ -142,6 +136,8 @@ class Translate:
                 wire = side.count(ask)
             case _:
                 wire = side.request(ask)
+        if "think" in wire.dropped and "reasoning_effort" in ask.chat and "reasoning_effort" not in wire.dropped:
+            wire.dropped.remove("think")  # Ollama's clients say both, and the effort was carried
         ex.dropped, ex.mapped = wire.dropped, wire.mapped
         if wire.dropped and (target.provider.loss == "reject" or self._is_strict(ex)):
             names = ", ".join(wire.dropped)
@@ -178,14 +174,6 @@ class Translate:
             reply.body = b'{"input_tokens":%d}' % side.counted(ask, body)
         else:
             reply.body = side.whole(ask, body, ex.progress)
-
-
-def _cleaned(ex: Exchange) -> Json | None:
-    """An Anthropic request without the thinking of other vendors, if it holds any."""
-    if SEALED not in ex.body and UNSIGNED.search(ex.body) is None:
-        return None
-    check_depth(ex.request)
-    return without_foreign(ex.request)
 
 
 def _reranker(side: ProviderSide, target: Target) -> Reranker:

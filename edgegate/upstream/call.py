@@ -96,7 +96,7 @@ class Call:
         "_parts",
         "_paused",
         "_progress",
-        "_secret",
+        "_secrets",
         "_sink",
         "_size",
         "_total",
@@ -119,14 +119,14 @@ class Call:
         decoder: Tap | None = None,
         *,
         head_only: bool = False,
-        secret: bytes = b"",
+        secrets: tuple[bytes, ...] = (),
     ) -> None:
         self._loop = loop
         self._deadlines = deadlines
         self._limits = limits
         self._kind = kind
         self._progress = progress
-        self._secret = secret  # struck out of errors inside a stream: some providers quote the key they refuse
+        self._secrets = secrets  # struck out of errors inside a stream: some providers quote the key they refuse
         self._decoder = decoder if decoder is not None else _Identity()
         self.head_only = head_only
         self.uploading = False  # a streamed request body is not all sent yet
@@ -390,10 +390,8 @@ class Call:
             self._fail(error)
 
     def _fail(self, error: GatewayError) -> None:
-        secret = self._secret.decode("latin-1")
-        if secret and (secret in error.message or (error.details is not None and secret in str(error.details))):
-            error.message = error.message.replace(secret, STRUCK.decode())
-            error.details = error.wire = None
+        for secret in self._secrets:
+            _strike(error, secret)
         if not self.ready.done():
             self.ready.set_exception(error)
         else:
@@ -415,6 +413,19 @@ class Call:
 
     def _too_large(self) -> GatewayError:
         return provider_error(502, "reply_too_large", f"the provider's reply exceeds {self._limits.max_reply} bytes", retryable=False)
+
+
+def _strike(error: GatewayError, secret: bytes) -> None:
+    """Takes a credential out of all that an error says. What quotes it beside the message is no loss."""
+    text, instead = secret.decode("latin-1"), STRUCK.decode()
+    error.message = error.message.replace(text, instead)
+    error.code = error.code.replace(text, instead)
+    if error.param is not None and text in error.param:
+        error.param = None
+    if error.details is not None and text in str(error.details):
+        error.details = None
+    if error.wire is not None and secret in error.wire.body:
+        error.wire = None
 
 
 def _timeout(code: str, message: str) -> GatewayError:

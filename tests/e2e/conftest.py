@@ -75,3 +75,13 @@ def claude(gateway: Gateway) -> Iterator[anthropic.Anthropic]:
     """The anthropic SDK at the gateway."""
     with anthropic.Anthropic(base_url=gateway.url, api_key="unused", max_retries=0, timeout=20) as client:
         yield client
+
+
+@pytest.fixture(scope="session")
+def every(start_gateway: StartGateway, simulator: Running) -> Gateway:
+    """A gateway with every provider of the matrix under its name, which logs what it does; without retries."""
+    from tests.e2e.matrix.pairs import AWS, PROVIDERS  # imports every SDK, which most tests here do without
+
+    chain = ["auth", "route", {"failover": {"attempts": 1, "retries": 0}}, "translate", "forward", "meter"]
+    providers = {name: {"dialect": name} | case.options(simulator.url) for name, case in PROVIDERS.items()}
+    return start_gateway({"providers": providers, "chain": chain}, AWS)

@@ -87,10 +87,12 @@ class Gateway:
         """All it wrote, for a failure's message."""
         return f"--- stdout\n{self._out.read_text()[-4000:]}\n--- stderr\n{self._err.read_text()[-4000:]}"
 
-    def logs(self) -> list[dict[str, Any]]:
-        """Its log lines so far. A line that is no JSON object fails: log output is JSON only."""
+    def logs(self, about: str = "") -> list[dict[str, Any]]:
+        """Its log lines so far, those that hold `about`. A line that is no JSON object fails: log output is JSON only."""
         lines = []
         for line in self._out.read_text().splitlines():
+            if about not in line:
+                continue
             value = json.loads(line)
             assert isinstance(value, dict), line
             lines.append(value)

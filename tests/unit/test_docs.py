@@ -31,20 +31,34 @@ from edgegate.cli import _parser
 from edgegate.config.discover import vendors
 from edgegate.config.environment import OTHERS, VARIABLES
 from edgegate.config.load import read
-from edgegate.config.model import STAGES, Duration, LogOptions, MetricsOptions, ProviderOptions, ServerOptions, Size
+from edgegate.config.model import (
+    STAGES,
+    Duration,
+    LogOptions,
+    MetricsOptions,
+    ProviderOptions,
+    ServerOptions,
+    Size,
+    TranslateOptions,
+)
 from edgegate.config.units import write_duration, write_size
-from edgegate.dialects.base import ClientSide, Operation, Progress, ProviderSide
+from edgegate.dialects.base import Ask, ClientFormat, ClientSide, Operation, Progress, ProviderSide, Reranker, TokenCounter
 from edgegate.dialects.openai.client import ChatClient
 from edgegate.errors import GatewayError
 from edgegate.exchange import Attempt, Exchange
 from edgegate.observe.logs import ExchangeLog
 from edgegate.observe.metrics import Metrics, WorkersCollector
+from edgegate.routing.passing import Named, passed
+from edgegate.server.build import provider_side
+from edgegate.server.replay import formats
+from edgegate.server.surfaces import Surfaces
 from edgegate.taps import Outcome
 
 ROOT = Path(__file__).parents[2]
 DOCS = ROOT / "docs"
 PAGES = sorted([ROOT / "README.md", ROOT / "CHANGELOG.md", *DOCS.glob("*.md")])
 STAGE_PAGE, PROVIDER_PAGE, OPERATIONS = DOCS / "a-stage-in-20-lines.md", DOCS / "add-a-provider.md", DOCS / "operations.md"
+DIALECTS = DOCS / "dialects.md"
 
 _FENCE = re.compile(r"(?:^<!-- needs (?P<needs>\w+) -->\n)?^```(?P<language>\w*)\n(?P<code>.*?)^```$", re.MULTILINE | re.DOTALL)
 _LINK = re.compile(r"\[[^\]\n]*\]\(([^)\s]+)\)")
@@ -350,7 +364,11 @@ def test_the_page_on_providers_explains_every_member() -> None:
     members = {name for name in (*ProviderSide.__annotations__, *vars(ProviderSide)) if not name.startswith("_")}
     assert len(members) == 11
     assert {name for name in members if f"`{name}" in explained} == members
-    assert ClientSide.__name__ in prose(PROVIDER_PAGE)
+    mine = {name for kind in (ClientFormat, ClientSide) for name in (*kind.__annotations__, *vars(kind)) if not name.startswith("_")}
+    assert len(mine) >= 14
+    assert {name for name in mine if f"`{name}" not in explained} == set()
+    optional = " ".join(" ".join(row) for row in table(PROVIDER_PAGE, "protocol"))
+    assert all(f"`{name}(" in optional for kind in (TokenCounter, Reranker) for name in vars(kind) if not name.startswith("_"))
 
 
 # -- tables
@@ -436,6 +454,69 @@ def test_the_headers_are_these() -> None:
         written |= set(re.findall(r'b"(x-edgegate-[a-z-]+[a-z])"', file.read_text()))
     assert len(written) > 5
     assert set(words(table(OPERATIONS, "header"))) == written
+
+
+DATA = "base64,AAAA"
+CONTENTS = {
+    "picture, inline": {"type": "image_url", "image_url": {"url": f"data:image/png;{DATA}"}},
+    "picture by URL": {"type": "image_url", "image_url": {"url": "https://example.com/a.png"}},
+    "document, inline": {"type": "file", "file": {"filename": "a.pdf", "file_data": f"data:application/pdf;{DATA}"}},
+    "document by URL": {"type": "file", "file": {"filename": "a.pdf", "file_url": "https://example.com/a.pdf"}},
+    "document by id": {"type": "file", "file": {"file_id": "file-1"}},
+    "sound": {"type": "input_audio", "input_audio": {"data": "AAAA", "format": "wav"}},
+    "video, inline": {"type": "video_url", "video_url": {"url": f"data:video/mp4;{DATA}"}},
+    "video by URL": {"type": "video_url", "video_url": {"url": "https://example.com/a.mp4"}},
+}
+
+
+def takes(dialect: str, part: dict[str, Any]) -> bool:
+    side = provider_side(dialect, ProviderOptions(project="project"), TranslateOptions())
+    chat = {"messages": [{"role": "user", "content": [{"type": "text", "text": "What is this?"}, part]}]}
+    try:
+        wire = side.request(Ask(chat, "model", False, "chatcmpl-1", 1))
+    except GatewayError:
+        return False
+    return not wire.dropped
+
+
+def test_these_contents_go_to_these_providers() -> None:
+    head = next(line for line in text(DIALECTS).splitlines() if line.startswith("| content |"))
+    columns = [_SPAN.findall(cell) for cell in head.strip("|").split("|")[1:]]
+    rows = {row[0]: row[1:] for row in table(DIALECTS, "content")}
+    assert rows == {
+        name: ["yes" if all(answers) else "no" if not any(answers) else "?" for answers in ([takes(d, part) for d in c] for c in columns)]
+        for name, part in CONTENTS.items()
+    }
+
+
+def test_these_formats_are_taken_as_they_are() -> None:
+    """Of each row the dialects that are named, and no other of those with code of their own."""
+    options = ProviderOptions(project="project", responses="native")
+    own = ("openai", "openai-responses", "azure", "anthropic", "gemini", "vertex", "bedrock", "mistral", "cohere", "ollama")
+    natives = {dialect: provider_side(dialect, options, TranslateOptions()).native for dialect in own}
+    for taken, dialects in table(DIALECTS, "format"):
+        for format in _SPAN.findall(taken):
+            assert {dialect for dialect in own if format in natives[dialect]} == set(_SPAN.findall(dialects)) & set(own), format
+    named = {format for taken, _ in table(DIALECTS, "format") for format in _SPAN.findall(taken)}
+    assert named == {format for native in natives.values() for format in native}
+
+
+def test_these_formats_can_be_replayed() -> None:
+    listed = {format for row in table(DOCS / "recordings.md", "operation") for format in _SPAN.findall(row[1])}
+    assert listed == set(formats(Surfaces()))
+
+
+def test_these_paths_are_passed_through() -> None:
+    families = {"OpenAI": "openai", "Anthropic": "anthropic", "Gemini": "gemini", "Cohere": "cohere"}
+    for paths, where in table(DIALECTS, "path"):
+        for path in _SPAN.findall(paths):
+            if not path.startswith("/"):
+                continue
+            headers = {"anthropic-version": "2023-06-01"} if "anthropic-version" in paths and path == "/v1/files" else {}
+            found = passed(path.replace("…", "generations" if "images" in path else "speech" if "audio" in path else "x"), headers)
+            assert found is not None, path
+            assert (found.named is Named.NOWHERE) == ("first provider" in where), path
+            assert all(found.family == family for name, family in families.items() if name in where), path
 
 
 # -- error codes

@@ -59,7 +59,7 @@ def _arguments(text: Any) -> dict[str, Any]:
     return value
 
 
-def by_openai(body: bytes, *, stream: bool, one_id: bool = True) -> Answer:
+def by_openai(body: bytes, *, stream: bool) -> Answer:
     """Choice 0 as the openai SDK reads it; a stream is put together as its documentation says."""
     kind = "text/event-stream" if stream else "application/json"
     transport = httpx2.MockTransport(lambda _: httpx2.Response(200, content=body, headers={"content-type": kind}))
@@ -95,7 +95,7 @@ def by_openai(body: bytes, *, stream: bool, one_id: bool = True) -> Answer:
                 into[1] += (call.function and call.function.name) or ""
                 into[2] += (call.function and call.function.arguments) or ""
             answer.finish = choice.finish_reason or answer.finish
-    assert len(ids) == 1 or not one_id
+    assert len(ids) == 1
     assert list(calls) == list(range(len(calls)))
     answer.calls = [(id, name, _arguments(text)) for id, name, text in calls.values()]
     return answer

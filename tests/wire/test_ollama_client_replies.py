@@ -60,7 +60,7 @@ def test_ollamas_sdk_reads_from_a_chat_reply_what_openais_reads_from_the_chat(re
     side, stream = side_of(recording), recording.streamed
     chat, progress = translated(side, recording.body, stream=stream)
     assert progress.error is None
-    expected = in_ollamas_words(by_openai(chat, stream=stream, one_id=False))
+    expected = in_ollamas_words(by_openai(chat, stream=stream))
     if stream:
         out = fed(CHAT.stream(REQUEST, "i"), [chat])
         assert all(orjson.loads(line)["done"] is False for line in out.splitlines()[:-1])

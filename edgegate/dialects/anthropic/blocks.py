@@ -11,7 +11,6 @@ import base64
 import binascii
 from typing import Any
 
-from edgegate.dialects.anthropic.custom import TEXT
 from edgegate.dialects.anthropic.notes import Notes
 from edgegate.dialects.base import Json
 from edgegate.dialects.chat import arguments_of, data_url
@@ -68,12 +67,10 @@ def blocks_of(content: Any, at: str, notes: Notes, *, past: bool = False) -> lis
 
 def call_block(call: Any, at: str) -> Json:
     """A tool call as a `tool_use` block."""
-    kind = "custom" if isinstance(call, dict) and call.get("type") == "custom" else "function"
-    called = call.get(kind) if isinstance(call, dict) else None
+    called = call.get("function") if isinstance(call, dict) else None
     if not isinstance(called, dict) or not isinstance(called.get("name"), str):
         raise bad_request("expected a call of a function or a custom tool, with its name", at)
-    given = arguments_of(call, at) if kind == "function" else {TEXT: str(called.get("input") or "")}
-    block: Json = {"type": "tool_use", "id": call.get("id"), "name": called["name"], "input": given}
+    block: Json = {"type": "tool_use", "id": call.get("id"), "name": called["name"], "input": arguments_of(call, at)}
     extra = call.get("extra_content")
     ours = extra.get("anthropic") if isinstance(extra, dict) else None
     if isinstance(ours, dict) and "caller" in ours:

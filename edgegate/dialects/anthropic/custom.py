@@ -1,22 +1,16 @@
 """Functions that stand for what Anthropic has no field for, and how their calls are read back.
 
-OpenAI's custom tools take plain text: each becomes a function with one string. For models without structured output a JSON
-schema becomes a function that must be called, whose arguments are the answer. The reply to such a request is read with the
-request at hand: `Stands` says of a call's name what it stands for.
+OpenAI's custom tools are written as functions (`dialects/custom.py`). For models without structured output a JSON schema
+becomes a function that must be called, whose arguments are the answer. The reply to such a request is read with the request
+at hand: `Stands` says of a call's name what it stands for.
 """
 
 from __future__ import annotations
 
-from typing import Any
-
-import orjson
-
 from edgegate.dialects.anthropic.abilities import abilities_of
 from edgegate.dialects.base import Ask, Chat, Json
 from edgegate.dialects.chat import server_tool
-
-TEXT = "input"
-"""The one argument of a custom tool's function."""
+from edgegate.dialects.custom import custom_names
 
 ANSWER = "respond_with_json"
 """The function that stands for a JSON schema."""
@@ -39,43 +33,6 @@ class Stands:
 
     def is_custom(self, name: str) -> bool:
         return name in self._customs
-
-
-def custom_names(chat: Chat) -> list[str]:
-    """Names of the custom tools on offer."""
-    tools = chat.get("tools")
-    found = []
-    for tool in tools if isinstance(tools, list) else []:
-        custom = tool.get("custom") if isinstance(tool, dict) and tool.get("type") == "custom" else None
-        if isinstance(custom, dict) and isinstance(custom.get("name"), str):
-            found.append(custom["name"])
-    return found
-
-
-def custom_tool(custom: Json) -> Json:
-    """A custom tool as Anthropic's tool. A grammar can only be asked for, in the description."""
-    lines = [custom["description"]] if isinstance(custom.get("description"), str) else []
-    format = custom.get("format")
-    grammar = format.get("grammar", format) if isinstance(format, dict) and format.get("type") == "grammar" else None
-    if isinstance(grammar, dict) and isinstance(grammar.get("definition"), str):
-        lines.append(f"The input must match this {grammar.get('syntax') or ''} grammar:\n{grammar['definition']}")
-    tool: Json = {"name": custom.get("name")}
-    if lines:
-        tool["description"] = "\n\n".join(lines)
-    text = {"type": "string", "description": "The tool's input, as plain text"}
-    return {**tool, "input_schema": {"type": "object", "properties": {TEXT: text}, "required": [TEXT]}}
-
-
-def text_in(arguments: Any) -> str:
-    """The text out of a call's arguments (an object, or JSON that may be cut off); what is not of that form, as it is."""
-    value = arguments
-    if isinstance(arguments, str):
-        try:
-            value = orjson.loads(arguments or "{}")
-        except orjson.JSONDecodeError:
-            return arguments
-    text = value.get(TEXT, "") if isinstance(value, dict) else value
-    return text if isinstance(text, str) else orjson.dumps(text).decode()
 
 
 def schema_of(chat: Chat) -> Json | None:

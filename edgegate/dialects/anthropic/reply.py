@@ -7,12 +7,13 @@ from typing import Any
 import orjson
 
 from edgegate.dialects.anthropic.citations import annotation
-from edgegate.dialects.anthropic.custom import Stands, text_in
+from edgegate.dialects.anthropic.custom import Stands
 from edgegate.dialects.anthropic.errors import error_of, event_error
 from edgegate.dialects.anthropic.usage import Tally
 from edgegate.dialects.anthropic.words import finish_reason, is_told
 from edgegate.dialects.base import Ask, Json, Progress
 from edgegate.dialects.chat import completion
+from edgegate.dialects.custom import text_in
 from edgegate.dialects.failure import bad_reply, parsed
 
 NOTES = ("container", "context_management")

@@ -3,6 +3,7 @@ written out is no loss."""
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import Any
 
 import orjson
@@ -16,6 +17,7 @@ from edgegate.dialects.anthropic.tools import write_tools
 from edgegate.dialects.anthropic.turns import split_turns
 from edgegate.dialects.base import Ask, Chat, Json
 from edgegate.dialects.chat import max_tokens_of
+from edgegate.dialects.custom import as_functions
 from edgegate.errors import bad_request
 
 EXTENSIONS = (
@@ -73,8 +75,9 @@ _JSON = "Respond with a single valid JSON {what} and nothing else: no prose, no 
 
 def messages_request(ask: Ask, default_max_tokens: int) -> tuple[Json, Notes]:
     """(body, what to say about it)."""
-    chat = ask.chat
     notes = Notes(ask.approximate)
+    chat = as_functions(ask.chat, notes)
+    ask = replace(ask, chat=chat)
     if (chat.get("n") or 1) != 1:
         raise bad_request("this provider gives one choice", "n")
     abilities = abilities_of(ask.model)
@@ -87,7 +90,9 @@ def messages_request(ask: Ask, default_max_tokens: int) -> tuple[Json, Notes]:
     _format(ask, body, system, abilities, notes)
     think(chat, body, abilities, notes, limited=limit is not None)
     for name in EXTENSIONS:
-        if chat.get(name) is not None:
+        if name == "context_management" and isinstance(chat.get(name), list):
+            notes.drop(name)  # a list is that of Responses (openai/responses-26047a07)
+        elif chat.get(name) is not None:
             body[name] = chat[name]
     _sampling(chat, body, abilities, notes)
     _account(chat, body, notes)

@@ -14,13 +14,14 @@ from typing import Any
 import orjson
 
 from edgegate.dialects.anthropic.citations import annotation
-from edgegate.dialects.anthropic.custom import Stands, text_in
+from edgegate.dialects.anthropic.custom import Stands
 from edgegate.dialects.anthropic.errors import event_error
 from edgegate.dialects.anthropic.frames import DELTA, deltas_only, documents
 from edgegate.dialects.anthropic.noting import Malformed, Noting, document, member, name_of
 from edgegate.dialects.anthropic.reply import call_extra, finishing
 from edgegate.dialects.base import Ask, Json, Progress
 from edgegate.dialects.chat import DONE, ChunkWriter
+from edgegate.dialects.custom import text_in
 from edgegate.dialects.failure import bad_reply, parsed
 from edgegate.taps import Outcome
 from edgegate.wire.sse import MAX_EVENT_BYTES, EventReader, EventTooLarge, WholeEvents

@@ -1,8 +1,7 @@
 """The chat's tools and tool choice as Anthropic's.
 
-Functions are said in other words. Custom tools become functions of one string (`custom`). Tools that another vendor runs
-become Anthropic's of the same kind: it searches, fetches and computes too. Both count as mapped; a tool with nothing like it
-here is left out and named.
+Functions are said in other words. Tools that another vendor runs become Anthropic's of the same kind, which count as mapped: it
+searches, fetches and computes too. A tool with nothing like it here is left out and named.
 """
 
 from __future__ import annotations
@@ -11,11 +10,11 @@ import re
 from typing import Any
 
 from edgegate.dialects.anthropic.abilities import Abilities
-from edgegate.dialects.anthropic.custom import custom_tool, searches
+from edgegate.dialects.anthropic.custom import searches
 from edgegate.dialects.anthropic.notes import Notes
 from edgegate.dialects.base import Chat, Json
 from edgegate.dialects.chat import server_tool
-from edgegate.dialects.foreign import name_of_tool
+from edgegate.dialects.vendor_parts import is_lost, name_of_tool
 from edgegate.errors import bad_request
 
 _OWN = re.compile(r"_20\d{6}$|^mcp_toolset$")
@@ -61,9 +60,6 @@ def _tool(tool: Any, abilities: Abilities, notes: Notes) -> Json | None:
         return _function(tool, abilities, notes)
     if isinstance(kind, str) and _OWN.search(kind):
         return tool
-    custom = tool.get("custom")
-    if kind == "custom" and isinstance(custom, dict):
-        return custom_tool(custom) if notes.near("tools.custom") else None
     purpose = server_tool(tool)
     name = name_of_tool(tool)[:60]
     if not purpose:
@@ -87,8 +83,14 @@ def _function(tool: Json, abilities: Abilities, notes: Notes) -> Json:
         if abilities.schema:
             value["strict"] = function["strict"]
         elif function["strict"]:
-            notes.drop("tools[].function.strict")
-    value.update((name, extra) for name, extra in tool.items() if name not in ("type", "function"))
+            notes.drop("tools.strict")
+    if is_lost(tool):
+        notes.drop("tools.extra_content")
+    for name, extra in tool.items():
+        if name == "output_schema" or (name == "allowed_callers" and isinstance(extra, list) and "programmatic" in extra):
+            notes.drop(f"tools.{name}")  # words of Responses (openai/responses-stream-tools-toolcall-reasoning-a1a2096b)
+        elif name not in ("type", "function", "extra_content"):
+            value[name] = extra
     return value
 
 
@@ -130,7 +132,7 @@ def _choice(choice: Any, notes: Notes) -> tuple[Json | None, frozenset[str] | No
         return {"type": kinds[choice]}, None
     kind = choice.get("type")
     inner = choice.get(kind) if isinstance(kind, str) else None
-    if kind in ("function", "custom") and isinstance(inner, dict):
+    if kind == "function" and isinstance(inner, dict):
         return {"type": "tool", "name": inner.get("name")}, None
     if kind == "allowed_tools":
         among = inner if isinstance(inner, dict) else choice  # flat at Responses

@@ -7,6 +7,7 @@ from typing import Any
 from edgegate.dialects.anthropic.blocks import blocks_of, call_block, is_signed, with_cache_mark
 from edgegate.dialects.anthropic.notes import Notes
 from edgegate.dialects.base import Json
+from edgegate.dialects.vendor_parts import is_lost
 from edgegate.errors import bad_request
 
 
@@ -91,8 +92,7 @@ def _assistant(message: Json, at: str, notes: Notes) -> list[Json]:
         else:
             notes.drop("messages[].thinking_blocks")
     _note(message, ("name", "audio", "images", "function_call", "reasoning_details", "annotations"), notes)
-    extra = message.get("extra_content")
-    if isinstance(extra, dict) and extra.keys() - {"anthropic"}:
+    if is_lost(message, "anthropic"):
         notes.drop("messages[].extra_content")
     if not thinking:
         _note(message, ("reasoning_content", "reasoning"), notes)

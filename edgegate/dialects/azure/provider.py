@@ -11,7 +11,6 @@ from __future__ import annotations
 import re
 from collections.abc import Mapping
 from dataclasses import replace
-from types import MappingProxyType
 from urllib.parse import quote
 
 from edgegate.dialects.azure.errors import azure_error
@@ -33,29 +32,22 @@ _ENDPOINTS: Mapping[str, str] = {
 
 
 class AzureProvider(OpenAIProvider):
-    """One Azure resource. `deployments`: what a model is called there, where that is not its own name."""
+    """One Azure resource. A model is asked for by the name of its deployment there, which the catalogue has put in its place."""
 
-    def __init__(self, api_version: str = "", deployments: Mapping[str, str] = MappingProxyType({})) -> None:
+    def __init__(self, api_version: str = "") -> None:
         super().__init__("azure", _quirks(api_version))
-        self.deployments = deployments
-
-    def deployment(self, model: str) -> str:
-        """The deployment of a model; a name that is not in the table, a deployment's own among them, is taken as it is."""
-        return self.deployments.get(model, model)
 
     def authorize(self, key: str) -> HeaderList:
         return [(b"api-key", key.encode())] if key else []
 
     def request(self, ask: Ask) -> WireRequest:
-        target = self.deployment(ask.model)
-        wire = super().request(replace(ask, model=target))
-        wire.path = _placed(wire.path, target)
+        wire = super().request(ask)
+        wire.path = _placed(wire.path, ask.model)
         return wire
 
     def embed(self, request: Json, model: str) -> WireRequest:
-        target = self.deployment(model)
-        wire = super().embed(request, target)
-        wire.path = _placed(wire.path, target)
+        wire = super().embed(request, model)
+        wire.path = _placed(wire.path, model)
         return wire
 
     def error(self, status: int, headers: Mapping[str, str], body: bytes) -> GatewayError:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from dataclasses import replace
 
 from edgegate.dialects.along import ReadAlong
 from edgegate.dialects.base import Ask, HeaderList, Json, Progress, WireRequest
@@ -11,7 +12,10 @@ from edgegate.dialects.bedrock.errors import DIALECT, inner_error, kind_inside, 
 from edgegate.dialects.bedrock.reply import chat_completion
 from edgegate.dialects.bedrock.request import converse_request, count_request
 from edgegate.dialects.bedrock.stream import ConverseStream
+from edgegate.dialects.custom import as_functions
+from edgegate.dialects.custom_calls import as_customs, custom_calls
 from edgegate.dialects.failure import bad_reply, parsed
+from edgegate.dialects.losses import Losses
 from edgegate.errors import GatewayError
 from edgegate.taps import Tap
 from edgegate.wire.eventstream import WholeFrames
@@ -31,10 +35,10 @@ class BedrockProvider:
         return converse_request(ask)
 
     def whole(self, ask: Ask, body: bytes, progress: Progress) -> bytes:
-        return chat_completion(ask, body, progress)
+        return as_customs(ask, chat_completion(_plain(ask), body, progress))
 
     def stream(self, ask: Ask, progress: Progress) -> Tap:
-        return ConverseStream(ask, progress)
+        return custom_calls(ask, progress, ConverseStream(_plain(ask), progress))
 
     def watch(self, format: str, ask: Ask, progress: Progress) -> Tap:
         """For relayed ConverseStreams."""
@@ -65,3 +69,8 @@ class BedrockProvider:
 
 
 _NOBODY = Ask(chat={}, model="", stream=False, id="", created=0)
+
+
+def _plain(ask: Ask) -> Ask:
+    """What the request was written from: names that Bedrock does not take were replaced in it, those of custom tools too."""
+    return replace(ask, chat=as_functions(ask.chat, Losses(ask.approximate)))

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Mapping
+from dataclasses import replace
 from typing import Any
 
 import orjson
@@ -15,6 +16,7 @@ from edgegate.dialects.bedrock.reasoning import is_thinking, reasoning_fields
 from edgegate.dialects.bedrock.tools import anthropics_tools, tool_config
 from edgegate.dialects.bedrock.turns import Turns
 from edgegate.dialects.chat import max_tokens_of
+from edgegate.dialects.custom import as_functions
 from edgegate.dialects.losses import Losses
 from edgegate.errors import bad_request
 
@@ -54,7 +56,8 @@ def count_request(ask: Ask) -> WireRequest:
 
 
 def converse_body(ask: Ask, losses: Losses) -> Json:
-    chat, family = ask.chat, family_of(ask.model)
+    chat, family = as_functions(ask.chat, losses), family_of(ask.model)
+    ask = replace(ask, chat=chat)
     if (chat.get("n") or 1) != 1:
         raise bad_request("this provider gives one choice", "n")
     turns = Turns(chat, family, losses)

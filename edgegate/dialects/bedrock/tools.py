@@ -14,8 +14,8 @@ from edgegate.dialects.base import Chat, Json
 from edgegate.dialects.bedrock.families import Family
 from edgegate.dialects.bedrock.turns import Turns, cache_point
 from edgegate.dialects.chat import server_tool
-from edgegate.dialects.foreign import name_of_tool
 from edgegate.dialects.losses import Losses
+from edgegate.dialects.vendor_parts import is_lost, name_of_tool
 from edgegate.errors import bad_request
 
 _NO_CALLS: Json = {"text": "Do not call any tool in this turn: answer in words."}
@@ -102,12 +102,14 @@ def _tool(tool: Any, at: str, family: Family, names: Mapping[str, str], losses: 
     description = function.get("description")
     if isinstance(description, str) and description:
         spec["description"] = description
+    if is_lost(tool):
+        losses.drop("tools.extra_content")
     strict = function.get("strict")
     if strict is not None:
         if family.schema:
             spec["strict"] = strict is True
         elif strict:
-            losses.drop("tools[].function.strict")
+            losses.drop("tools.strict")
     return {"toolSpec": spec}
 
 

@@ -16,8 +16,8 @@ from edgegate.dialects.bedrock.media import DocumentNames, audio_block, file_blo
 from edgegate.dialects.bedrock.names import ids_of, names_of
 from edgegate.dialects.bedrock.thoughts import reasoning_blocks, signed
 from edgegate.dialects.chat import arguments_of
-from edgegate.dialects.foreign import is_record, told
 from edgegate.dialects.losses import Losses
+from edgegate.dialects.vendor_parts import is_record, told
 from edgegate.errors import bad_request
 
 _NO_SYSTEM = ("amazon.titan-text", "mistral.mistral-7b", "mistral.mixtral", "ai21.j2", "cohere.command-text", "cohere.command-light")
@@ -128,7 +128,7 @@ class Turns:
         blocks = reasoning_blocks(message, self._family, self._losses)
         self._note(message, ("name", "audio", "images"))
         content = message.get("content")
-        blocks += self._blocks(content if content else message.get("refusal"), f"{at}.content")
+        blocks += self._blocks(content if content else message.get("refusal"), f"{at}.content", past=True)
         calls = message.get("tool_calls")
         for number, call in enumerate(calls if isinstance(calls, list) else []):
             where = f"{at}.tool_calls[{number}]"
@@ -171,7 +171,8 @@ class Turns:
             result["status"] = "error"
         return self._marked([{"toolResult": result}, *points], message)
 
-    def _blocks(self, content: Any, at: str) -> list[Json]:
+    def _blocks(self, content: Any, at: str, *, past: bool = False) -> list[Json]:
+        """`past`: it is an earlier answer, in which a part of another vendor's is only a record."""
         if content is None:
             return []
         if isinstance(content, str):
@@ -180,13 +181,13 @@ class Turns:
             raise bad_request("expected a string or a list of parts", at)
         blocks: list[Json] = []
         for number, part in enumerate(content):
-            block = self._block(part, f"{at}[{number}]")
+            block = self._block(part, f"{at}[{number}]", past)
             if block is not None:
                 blocks.append(block)
                 self._mark(blocks, part)
         return blocks
 
-    def _block(self, part: Any, at: str) -> Json | None:
+    def _block(self, part: Any, at: str, past: bool) -> Json | None:
         kind = part.get("type") if isinstance(part, dict) else None
         if kind in ("text", "refusal"):
             text = part.get(kind)
@@ -217,6 +218,9 @@ class Turns:
             text = told(part)
             if text is not None:
                 return {"text": text} if text.strip() and self._losses.near(f"content.{kind}") else None
+        if past and isinstance(kind, str):
+            self._losses.drop(f"content.{kind[:40]}")
+            return None
         raise bad_request("this provider takes text, images, documents, video and audio", f"{at}.type")
 
     def _marked(self, blocks: list[Json], message: Json) -> list[Json]:

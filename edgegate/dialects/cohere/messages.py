@@ -14,7 +14,7 @@ import orjson
 from edgegate.dialects.base import Ask, Json
 from edgegate.dialects.chat import parts_of, text_of
 from edgegate.dialects.cohere.citations import own
-from edgegate.dialects.foreign import is_record, told
+from edgegate.dialects.vendor_parts import is_record, told
 from edgegate.errors import bad_request
 
 _PLAIN_MODELS = ("command-r", "command-light", "command-nightly", "command-a-03", "command-a-vision", "command-a-translate", "c4ai-")
@@ -195,7 +195,10 @@ class Messages:
                     pictures.append(_picture(part.get("image_url"), f"{where}.image_url"))
                 elif (written := self._part(part, where, "tool")) is not None:
                     parts.append(written)
-            if pictures and "messages[].content" not in self._mapped:
+            if pictures and not self._ask.approximate:
+                pictures = []
+                self._lose("messages[].content")
+            elif pictures and "messages[].content" not in self._mapped:
                 self._mapped.append("messages[].content")
             content = parts or ("The result is in the next user message." if pictures else "")
         elif content is not None and not isinstance(content, str):

@@ -14,6 +14,7 @@ from edgegate.dialects.cohere.request import chat_request
 from edgegate.dialects.cohere.stream import CohereStream
 from edgegate.dialects.cohere.watch import Watch
 from edgegate.dialects.cohere.words import CHAT, EMBED, RERANK
+from edgegate.dialects.custom_calls import as_customs, custom_calls
 from edgegate.dialects.rerank import RerankStyle, rerank_body, rerank_reply
 from edgegate.errors import GatewayError
 from edgegate.taps import Tap
@@ -38,10 +39,10 @@ class CohereProvider:
         return chat_request(_PATHS[CHAT], ask)
 
     def whole(self, ask: Ask, body: bytes, progress: Progress) -> bytes:
-        return whole_chat(ask, body, progress)
+        return as_customs(ask, whole_chat(ask, body, progress))
 
     def stream(self, ask: Ask, progress: Progress) -> Tap:
-        return CohereStream(ask, progress)
+        return custom_calls(ask, progress, CohereStream(ask, progress))
 
     def watch(self, format: str, ask: Ask, progress: Progress) -> Tap:
         return Watch(CohereStream(ask, progress), progress)

@@ -7,6 +7,7 @@ another way, or moved into Cohere's narrower range, is named in `mapped`. Ranges
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import Any
 
 import orjson
@@ -15,7 +16,9 @@ from edgegate.dialects.base import Ask, Chat, Json, WireRequest
 from edgegate.dialects.chat import max_tokens_of, server_tool
 from edgegate.dialects.cohere.messages import Messages, reasons
 from edgegate.dialects.cohere.words import OWN_FIELDS
-from edgegate.dialects.foreign import name_of_tool
+from edgegate.dialects.custom import as_functions
+from edgegate.dialects.losses import Losses
+from edgegate.dialects.vendor_parts import is_lost, name_of_tool
 from edgegate.errors import bad_request
 
 _RANGES: dict[str, tuple[str, float, float]] = {
@@ -47,9 +50,10 @@ _JSON = "Respond with a single valid JSON {what} and nothing else: no prose, no 
 
 def chat_request(path: str, ask: Ask) -> WireRequest:
     """The whole request. Raises a 400 that names the field for what Cohere cannot be sent."""
-    chat = ask.chat
-    dropped: list[str] = []
-    mapped: list[str] = []
+    losses = Losses(ask.approximate)
+    dropped, mapped = losses.dropped, losses.mapped
+    chat = as_functions(ask.chat, losses)
+    ask = replace(ask, chat=chat)
     if chat.get("n") not in (None, 1):
         raise bad_request("this provider gives one choice", "n", code="unsupported_value")
     for name in ("functions", "function_call"):
@@ -95,6 +99,8 @@ def _tools(ask: Ask, body: Json, dropped: list[str], mapped: list[str]) -> None:
             continue
         if tool.get("cache_control") and "cache_control" not in dropped:
             dropped.append("cache_control")
+        if is_lost(tool) and "tools.extra_content" not in dropped:
+            dropped.append("tools.extra_content")
         function = tool.get("function")
         tools.append(_tool(function, f"tools[{at}].function"))
         strict.append(isinstance(function, dict) and function.get("strict") is True)
@@ -104,7 +110,7 @@ def _tools(ask: Ask, body: Json, dropped: list[str], mapped: list[str]) -> None:
         if all(strict) and all(tool["function"]["parameters"].get("required") for tool in tools):
             body["strict_tools"] = True
         elif any(strict):
-            dropped.append("tools[].function.strict")
+            dropped.append("tools.strict")
     _choice(ask, body, dropped, mapped)
 
 

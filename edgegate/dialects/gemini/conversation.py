@@ -50,6 +50,7 @@ class Conversation:
         turns = objects(contents, "contents")
         if not turns:
             raise bad_request("* GenerateContentRequest.contents: contents is not specified", "contents")
+        model: list[tuple[Json, str]] = []  # turns of the model that follow each other are one: calls stand before all results
         for at, turn in enumerate(turns):
             where = f"contents[{at}]"
             role = _ROLES.get(a_word(turn.get("role") or "", f"{where}.role"))
@@ -57,9 +58,12 @@ class Conversation:
                 raise bad_request("Please use a valid role: user, model.", f"{where}.role")
             parts = objects(turn.get("parts"), f"{where}.parts")
             if role == "model":
-                self._model(parts, f"{where}.parts")
-            else:
-                self._user(parts, f"{where}.parts")
+                model += [(part, f"{where}.parts[{number}]") for number, part in enumerate(parts)]
+                continue
+            self._model(model)
+            model = []
+            self._user(parts, f"{where}.parts")
+        self._model(model)
 
     def _user(self, parts: list[Json], where: str) -> None:
         rest = []
@@ -73,7 +77,8 @@ class Conversation:
         if rest:
             self.messages.append({"role": "user", "content": _plain(rest)})
 
-    def _model(self, parts: list[Json], where: str) -> None:
+    def _model(self, parts: list[tuple[Json, str]]) -> None:
+        """A turn of the model: its parts, each with its place."""
         content: list[Json] = []
         calls: list[Json] = []
         images: list[Json] = []
@@ -81,8 +86,7 @@ class Conversation:
         thoughts: list[str] = []
         seals: list[Json] = []
         order: list[str] = []
-        for at, part in enumerate(parts):
-            place = f"{where}[{at}]"
+        for part, place in parts:
             signature = _signature(part, place, seals)
             if "functionCall" in part:
                 calls.append(self._call(an_object(part["functionCall"], f"{place}.functionCall"), signature, f"{place}.functionCall"))

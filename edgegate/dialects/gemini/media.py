@@ -83,6 +83,9 @@ def _part_of(part: Json, where: str, losses: Losses, by_model: bool) -> Json | N
         return _audio(part.get("input_audio"), f"{where}.input_audio")
     if kind == "file":
         return _file(part.get("file"), f"{where}.file")
+    if kind == "image_generation_call" and isinstance(part.get("result"), str) and part["result"]:  # an item of Responses
+        form = part.get("output_format")
+        return _inline(f"image/{form if isinstance(form, str) and form else 'png'}", part["result"])
     if isinstance(kind, str) and kind in _OWN and isinstance(part.get(kind), dict):
         return {kind: part[kind]}
     if kind in ("document", "search_result") and (made := _anthropics(part, f"{where}.source")) is not None:

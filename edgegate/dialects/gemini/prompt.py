@@ -11,6 +11,7 @@ from typing import Any
 
 from edgegate.dialects.base import Chat, Json
 from edgegate.dialects.chat import max_tokens_of, server_tool
+from edgegate.dialects.custom import as_functions
 from edgegate.dialects.gemini.asking import KEPT
 from edgegate.dialects.gemini.fields import camel
 from edgegate.dialects.gemini.flavours import Flavour, fit
@@ -60,6 +61,7 @@ _OPENAI_VOICES = frozenset(
 
 def body_of(chat: Chat, model: str, flavour: Flavour, losses: Losses) -> Json:
     """The request's body. Names what has no place in `losses`; raises a 400 `GatewayError` for what cannot be sent."""
+    chat = as_functions(chat, losses)
     version = generation(model)
     turns = Turns(version[0], losses)
     turns.add(chat)
@@ -69,8 +71,8 @@ def body_of(chat: Chat, model: str, flavour: Flavour, losses: Losses) -> Json:
     tools, functions, strict = _tools(chat, losses)
     if tools:
         body["tools"] = tools
-    if strict and (version < (2, 5) or not losses.near("tools[].function.strict")):
-        losses.drop("tools[].function.strict")
+    if strict and (version < (2, 5) or not losses.near("tools.strict")):
+        losses.drop("tools.strict")
         strict = False
     calling = _calling(chat, functions, strict)
     own = chat.get("toolConfig")
@@ -94,6 +96,8 @@ def body_of(chat: Chat, model: str, flavour: Flavour, losses: Losses) -> Json:
     for name in ("generationConfig", "toolConfig"):
         if not isinstance(chat.get(name, {}), dict):
             losses.drop(name)
+    if body.get("store") is False and "store" in flavour.fields:
+        del body["store"]  # nothing is stored there
     fit(body, flavour, losses)
     if not body["contents"]:
         raise bad_request("expected at least one message that is not empty", "messages")

@@ -11,6 +11,7 @@ from collections.abc import Mapping
 import orjson
 
 from edgegate.dialects.base import Ask, HeaderList, Json, Progress, WireRequest
+from edgegate.dialects.custom_calls import as_customs, custom_calls
 from edgegate.dialects.gemini.counting import glance_at_count, studio_count, tokens_in
 from edgegate.dialects.gemini.embeddings import embed_body, embed_reply
 from edgegate.dialects.gemini.faults import fault_of
@@ -55,10 +56,10 @@ class GeminiProvider:
         return WireRequest(path, written(body), [JSON], losses.dropped, losses.mapped)
 
     def whole(self, ask: Ask, body: bytes, progress: Progress) -> bytes:
-        return whole_reply(ask, body, progress)
+        return as_customs(ask, whole_reply(ask, body, progress))
 
     def stream(self, ask: Ask, progress: Progress) -> Tap:
-        return ChatStream(ask, progress)
+        return custom_calls(ask, progress, ChatStream(ask, progress))
 
     def watch(self, format: str, ask: Ask, progress: Progress) -> Tap:
         if format not in ("gemini.generate", "gemini.stream"):

@@ -72,7 +72,20 @@ class Tally:
         usage.output_tokens = self._answer + self._thoughts
         usage.cached_tokens = self._cached
         usage.reasoning_tokens = self._thoughts
+        if (details := get("promptTokensDetails")) is not None:
+            usage.input_audio_tokens, usage.input_image_tokens = _modalities(details, usage.input_tokens)
+        if (details := get("candidatesTokensDetails")) is not None:
+            usage.output_audio_tokens, usage.output_image_tokens = _modalities(details, usage.output_tokens)
         usage.reported = True
+
+
+def _modalities(details: Any, most: int) -> tuple[int, int]:
+    """The audio and image tokens in a list of `{modality, tokenCount}`; video is counted as VIDEO and is neither."""
+    found = {"AUDIO": 0, "IMAGE": 0}
+    for entry in details if isinstance(details, list) else ():
+        if isinstance(entry, dict) and entry.get("modality") in found:
+            found[entry["modality"]] += count(entry.get("tokenCount"))
+    return min(found["AUDIO"], most), min(found["IMAGE"], most)
 
 
 def reason_of(candidate: Json) -> str:

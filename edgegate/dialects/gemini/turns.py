@@ -111,12 +111,14 @@ class Turns:
             else []
         )
         own = [part for part in own if part and not is_sealed(part.get("thoughtSignature"))]
+        if message.get("reasoning_content") and not any(part.get("thought") for part in own):
+            self._losses.drop("messages[].reasoning_content")
         signature = google.get("thought_signature")
         if not isinstance(signature, str) or is_sealed(signature):
             signature = ""
         text = self._parts(message.get("content") or message.get("refusal"), where, by_model=True)
         calls = self._calls(message, where)
-        images = self._parts(message.get("images"), where, by_model=True)
+        images = self._parts(message.get("images") or _drawn(message), where, by_model=True)
         if message.get("audio"):
             self._losses.drop("messages[].audio")
         if signature and (text or not calls):
@@ -190,6 +192,11 @@ class Turns:
     def _flush_media(self) -> None:
         media, self._media = self._media, []
         self._turn("user", media)
+
+
+def _drawn(message: Json) -> list[Json]:
+    """The pictures that OpenAI's tool made in this turn, as its items."""
+    return [item for item in parts_of(message.get("provider_items")) if item.get("type") == "image_generation_call"]
 
 
 def _object(text: str, key: str, *, empty: bool) -> Any:

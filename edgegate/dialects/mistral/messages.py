@@ -15,12 +15,12 @@ import orjson
 
 from edgegate.dialects.base import Ask, Json
 from edgegate.dialects.chat import text_of
-from edgegate.dialects.foreign import is_record, told
 from edgegate.dialects.losses import Losses
 from edgegate.dialects.mistral.documents import document_of
 from edgegate.dialects.mistral.ids import fitting
 from edgegate.dialects.mistral.reply import SIGNED
 from edgegate.dialects.sealed import is_sealed
+from edgegate.dialects.vendor_parts import is_record, told
 from edgegate.errors import bad_request
 
 _OWN_PARTS = ("document_url", "reference", "resource", "resource_link")  # Mistral's own content parts pass as they are
@@ -205,6 +205,9 @@ def _chunk(part: Any, param: str, role: str, losses: Losses) -> Json | None:
         return {"type": "text", "text": text} if losses.near(f"content.{kind}") else None
     if role != "system" and kind in ("file", "document"):
         return document_of(part, param)
+    if role == "assistant" and isinstance(kind, str):  # a vendor's own: the text beside it tells the outcome
+        losses.drop(f"content.{kind[:40]}")
+        return None
     raise bad_request(f"this provider takes no part of type {kind!r} in a {role} message", f"{param}.type")
 
 

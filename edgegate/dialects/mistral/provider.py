@@ -10,6 +10,7 @@ from collections.abc import Mapping
 
 from edgegate.dialects.along import ReadAlong
 from edgegate.dialects.base import Ask, HeaderList, Json, Progress, WireRequest
+from edgegate.dialects.custom_calls import as_customs, custom_calls
 from edgegate.dialects.mistral.errors import read_error
 from edgegate.dialects.mistral.reply import whole_chat, whole_embeddings
 from edgegate.dialects.mistral.request import chat_request, embed_request
@@ -33,10 +34,10 @@ class MistralProvider:
         return chat_request("/chat/completions", ask)
 
     def whole(self, ask: Ask, body: bytes, progress: Progress) -> bytes:
-        return whole_chat(ask, body, progress)
+        return as_customs(ask, whole_chat(ask, body, progress))
 
     def stream(self, ask: Ask, progress: Progress) -> Tap:
-        return MistralStream(ask, progress)
+        return custom_calls(ask, progress, MistralStream(ask, progress))
 
     def watch(self, format: str, ask: Ask, progress: Progress) -> Tap:
         """For relayed paths; no client format is native here."""

@@ -5,12 +5,14 @@ A key that is not carried is named in `dropped`, unless its value says no more t
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import Any
 
 import orjson
 
 from edgegate.dialects.base import Ask, Json, WireRequest
 from edgegate.dialects.chat import max_tokens_of
+from edgegate.dialects.custom import as_functions
 from edgegate.dialects.embedding import texts_of
 from edgegate.dialects.losses import Losses
 from edgegate.dialects.mistral.messages import messages_of, prediction_of
@@ -37,8 +39,9 @@ _TIERS = {"auto": "auto", "default": "standard_only", "standard_only": "standard
 
 def chat_request(path: str, ask: Ask) -> WireRequest:
     """The whole request. Raises a 400 that names the field for what Mistral cannot be sent."""
-    chat = ask.chat
     losses = Losses(ask.approximate)
+    chat = as_functions(ask.chat, losses)
+    ask = replace(ask, chat=chat)
     body: Json = {"model": ask.model, "messages": messages_of(ask, losses), "stream": ask.stream}
     for key, value in chat.items():
         if value is None or key in _HANDLED or key.startswith("x-"):

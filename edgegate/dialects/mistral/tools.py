@@ -8,8 +8,8 @@ from __future__ import annotations
 from typing import Any
 
 from edgegate.dialects.base import Json
-from edgegate.dialects.foreign import name_of_tool
 from edgegate.dialects.losses import Losses
+from edgegate.dialects.vendor_parts import is_lost, name_of_tool
 from edgegate.errors import bad_request
 
 _OWN_TOOLS = ("image_generation", "document_library", "connector")
@@ -66,8 +66,8 @@ def _tool(tool: Any, param: str, losses: Losses) -> Json | None:
             return None
         raise bad_request("this provider takes tools of type function with a name", param)
     for key in tool:
-        if key not in _SILENT and tool[key]:
-            losses.drop(f"tools[].{key}")
+        if key not in _SILENT and tool[key] and (key != "extra_content" or is_lost(tool)):
+            losses.drop(f"tools.{key}")
     written: Json = {"name": function["name"], "parameters": function.get("parameters") or _NO_PARAMETERS}
     for key in ("description", "strict"):
         if function.get(key) is not None:

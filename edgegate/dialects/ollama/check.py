@@ -10,10 +10,15 @@ from typing import Any
 
 from edgegate.dialects.base import Json
 from edgegate.dialects.ollama.words import wrong_type
+from edgegate.dialects.openai.check import check_chat as check_foreign
 from edgegate.errors import bad_request
 
 _NUMBERS = frozenset(
     {"temperature", "top_p", "min_p", "presence_penalty", "frequency_penalty", "repeat_penalty", "seed", "top_k", "num_predict"}
+)
+_KNOWN = frozenset(
+    {"model", "messages", "tools", "stream", "format", "options", "keep_alive", "think", "logprobs", "top_logprobs", "prompt", "suffix"}
+    | {"system", "template", "raw", "context", "images", "truncate", "shift"}
 )
 
 
@@ -28,6 +33,8 @@ def check_chat(request: Json) -> None:
         function = tool.get("function")
         if function is not None and type(function) is not dict:
             raise wrong_type(function, f"tools[{at}].function", struct, "api.ToolFunction")
+        for name, kind, go_type in (("name", str, "string"), ("description", str, "string"), ("parameters", dict, "api.ToolFunctionParameters")):
+            _maybe((function or {}).get(name), kind, f"tools[{at}].function.{name}", struct, go_type)
 
 
 def check_generate(request: Json) -> None:
@@ -45,6 +52,8 @@ def check_embed(request: Json) -> None:
     value = request.get("input")
     if value is not None and type(value) is not str and not (type(value) is list and all(type(text) is str for text in value)):
         raise bad_request("invalid input type", "input")
+    _maybe(request.get("truncate"), bool, "truncate", "EmbedRequest", "bool")
+    _maybe(request.get("dimensions"), int, "dimensions", "EmbedRequest", "int")
     _shared(request, "EmbedRequest")
 
 
@@ -65,6 +74,9 @@ def _common(request: Json, struct: str) -> None:
     format = request.get("format")
     if type(format) not in (str, dict, type(None)) or (type(format) is str and format not in ("", "json")):
         raise bad_request('invalid format: expected "json" or a JSON schema', "format")
+    foreign = {name: value for name, value in request.items() if name not in _KNOWN}
+    if foreign:  # they go into the chat as they are, where `stop` or `temperature` mean something
+        check_foreign({"model": "m", "messages": [{"role": "user", "content": ""}], **foreign})
 
 
 def _model(request: Json) -> None:
@@ -76,6 +88,8 @@ def _model(request: Json) -> None:
 
 
 def _shared(request: Json, struct: str) -> None:
+    if type(request.get("keep_alive")) not in (str, int, float, type(None)):
+        raise bad_request("keep_alive: unsupported type, expected a number of seconds or a duration such as 5m", "keep_alive")
     options = request.get("options")
     _maybe(options, dict, "options", struct, "map[string]interface {}")
     for name, value in (options or {}).items():

@@ -11,7 +11,7 @@ from edgegate.dialects.ollama.check import check_chat, check_generate
 from edgegate.dialects.ollama.encode import Encode
 from edgegate.dialects.ollama.loading import loaded, loads_chat, loads_generate
 from edgegate.dialects.ollama.models import plain_name
-from edgegate.dialects.ollama.words import DIALECT, NDJSON, error_body
+from edgegate.dialects.ollama.words import DIALECT, NDJSON, error_body, unbroken
 from edgegate.errors import GatewayError
 from edgegate.taps import Tap
 
@@ -32,7 +32,7 @@ class OllamaErrors(ClientSide):
         return error_body(error)
 
     def error_event(self, error: GatewayError, request_id: str) -> bytes:
-        return error_body(error) + b"\n"
+        return unbroken(error_body(error)) + b"\n"
 
 
 class OllamaChatClient(OllamaErrors):

@@ -17,7 +17,7 @@ from edgegate.dialects.base import Json, Usage
 from edgegate.dialects.chat import read_usage
 from edgegate.dialects.failure import bad_reply, parsed
 from edgegate.dialects.ollama.answer import call_of, ending, inline, markdown, numbered, pictures, tokens_of
-from edgegate.dialects.ollama.words import error_body, timestamp
+from edgegate.dialects.ollama.words import error_body, timestamp, unbroken
 from edgegate.errors import GatewayError
 from edgegate.taps import Outcome
 from edgegate.wire.sse import EventReader, EventTooLarge
@@ -53,13 +53,13 @@ class Encode:
                         self._chunk(chunk, written)
         except EventTooLarge as error:
             self._fail(bad_reply(f"the provider's stream holds {error}"), written)
-        return b"".join(written)
+        return unbroken(b"".join(written))
 
     def end(self, outcome: Outcome) -> bytes:
         written: list[bytes] = []
         if outcome is Outcome.OK:
             self._end(written)
-        return b"".join(written)
+        return unbroken(b"".join(written))
 
     def _chunk(self, chunk: Json, written: list[bytes]) -> None:
         if not self._head:

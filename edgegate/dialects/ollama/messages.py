@@ -11,8 +11,8 @@ from typing import Any
 
 from edgegate.dialects.base import Chat, Json
 from edgegate.dialects.chat import arguments_of, data_url, text_of
-from edgegate.dialects.foreign import is_record, told
 from edgegate.dialects.losses import Losses
+from edgegate.dialects.vendor_parts import is_record, told
 from edgegate.errors import bad_request
 
 _ROLES = {"system": "system", "developer": "system", "user": "user", "assistant": "assistant", "tool": "tool", "function": "tool"}
@@ -31,7 +31,7 @@ def messages_of(chat: Chat, losses: Losses) -> list[Json]:
         if not isinstance(role, str) or role not in _ROLES:
             raise bad_request(f"this provider has no role {role!r}: expected system, user, assistant or tool", f"{param}.role")
         content = message.get("content")
-        text, images, thoughts = _content(content, f"{param}.content", losses)
+        text, images, thoughts = _content(content, f"{param}.content", losses, past=role == "assistant")
         written: Json = {"role": _ROLES[role], "content": text}
         if role == "assistant":
             images = _assistant(message, param, written, names, losses) + images
@@ -100,8 +100,9 @@ def _call(call: Any, param: str, names: dict[str, str]) -> Json:
     return written
 
 
-def _content(content: Any, param: str, losses: Losses) -> tuple[str, list[str], list[str]]:
-    """The text parts, joined; the images; the thoughts that stand among the parts, as Mistral has them."""
+def _content(content: Any, param: str, losses: Losses, *, past: bool) -> tuple[str, list[str], list[str]]:
+    """The text parts, joined; the images; the thoughts that stand among the parts, as Mistral has them. `past`: it is an earlier
+    answer, in which a part of another vendor's is only a record."""
     if content is None:
         return "", [], []
     if isinstance(content, str):
@@ -127,6 +128,8 @@ def _content(content: Any, param: str, losses: Losses) -> tuple[str, list[str], 
         elif isinstance(part, dict) and (text := told(part)) is not None:
             if losses.near(f"content.{kind}"):
                 texts.append(text)
+        elif past and isinstance(kind, str):
+            losses.drop(f"content.{kind[:40]}")
         else:
             raise bad_request(f"this provider takes text and images, no part of type {kind!r}", f"{param}[{at}].type")
     return "".join(texts), images, thoughts

@@ -8,6 +8,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 
 from edgegate.dialects.base import Ask, HeaderList, Json, Progress, WireRequest
+from edgegate.dialects.custom_calls import as_customs, custom_calls
 from edgegate.dialects.ollama.reply import glance_embeddings, read_error, whole_chat, whole_embeddings
 from edgegate.dialects.ollama.request import chat_request, embed_request
 from edgegate.dialects.ollama.stream import OllamaStream
@@ -40,10 +41,10 @@ class OllamaProvider:
         return chat_request("/api/chat", ask)
 
     def whole(self, ask: Ask, body: bytes, progress: Progress) -> bytes:
-        return whole_chat(ask, body, progress)
+        return as_customs(ask, whole_chat(ask, body, progress))
 
     def stream(self, ask: Ask, progress: Progress) -> Tap:
-        return OllamaStream(ask, progress)
+        return custom_calls(ask, progress, OllamaStream(ask, progress))
 
     def watch(self, format: str, ask: Ask, progress: Progress) -> Tap:
         """`ollama.chat`, and `ollama.generate`, which reads the same."""

@@ -13,6 +13,7 @@ import orjson
 
 from edgegate.dialects.base import Ask, Json, WireRequest
 from edgegate.dialects.chat import max_tokens_of
+from edgegate.dialects.custom import as_functions
 from edgegate.dialects.embedding import texts_of
 from edgegate.dialects.losses import Losses
 from edgegate.dialects.ollama.messages import messages_of
@@ -45,8 +46,8 @@ _JSON = [(b"content-type", b"application/json")]
 
 def chat_request(path: str, ask: Ask) -> WireRequest:
     """The whole request. Raises a 400 that names the field for what Ollama cannot be sent."""
-    chat = ask.chat
     losses = Losses(ask.approximate)
+    chat = as_functions(ask.chat, losses)
     if chat.get("n") not in (None, 1):
         raise bad_request("this provider gives one choice", "n")
     body: Json = {"model": ask.model, "messages": messages_of(chat, losses), "stream": ask.stream}

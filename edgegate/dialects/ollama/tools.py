@@ -8,8 +8,8 @@ from __future__ import annotations
 from typing import Any
 
 from edgegate.dialects.base import Json
-from edgegate.dialects.foreign import name_of_tool
 from edgegate.dialects.losses import Losses
+from edgegate.dialects.vendor_parts import is_lost, name_of_tool
 from edgegate.errors import bad_request
 
 _NO_PARAMETERS: Json = {"type": "object", "properties": {}}
@@ -54,13 +54,13 @@ def _tool(tool: Any, param: str, losses: Losses) -> Json | None:
             return None
         raise bad_request("this provider takes tools of type function with a name", param)
     for key in tool:
-        if key not in _SILENT and tool[key]:
-            losses.drop(f"tools[].{key}")
+        if key not in _SILENT and tool[key] and (key != "extra_content" or is_lost(tool)):
+            losses.drop(f"tools.{key}")
     written: Json = {"name": function["name"], "parameters": _parameters(function.get("parameters"), f"{param}.function.parameters")}
     if function.get("description") is not None:
         written["description"] = function["description"]
     if function.get("strict"):
-        losses.drop("tools[].function.strict")
+        losses.drop("tools.strict")
     return {"type": "function", "function": written}
 
 

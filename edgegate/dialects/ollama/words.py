@@ -46,3 +46,11 @@ def timestamp(seconds: Any) -> str:
 def done_reason(finish: str) -> str:
     """Ollama knows `stop`, also after tool calls, and `length`."""
     return "length" if finish == "length" else "stop"
+
+
+def unbroken(lines: bytes) -> bytes:
+    """The same JSON without characters that some readers take for the end of a line, as Go writes it too: the ollama SDK (httpx)
+    splits at U+2028, U+2029 and U+0085."""
+    if b"\xe2\x80" in lines:
+        lines = lines.replace(b"\xe2\x80\xa8", b"\\u2028").replace(b"\xe2\x80\xa9", b"\\u2029")
+    return lines.replace(b"\xc2\x85", b"\\u0085") if b"\xc2\x85" in lines else lines

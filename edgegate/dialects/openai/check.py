@@ -135,7 +135,8 @@ def _tools(tools: Any, param: str) -> None:
         raise wrong_type(param, "an array of objects", tools)
     for at, tool in enumerate(tools):
         where = f"{param}[{at}]"
-        if fields.typed(tool, where) == "function":
+        untyped = type(tool) is dict and tool.get("type") is None and type(tool.get("function")) is dict
+        if untyped or fields.typed(tool, where) == "function":  # Mistral's clients leave the type out (mistral/chat-tools-*)
             function = tool.get("function")
             if function is None:
                 raise missing(f"{where}.function")

@@ -14,11 +14,24 @@ from typing import Any
 
 import orjson
 
-from edgegate.dialects.base import ClientSide, Json, Operation
+from edgegate.dialects.base import ClientSide, Json, Operation, Usage
 from edgegate.dialects.openai import fields
 from edgegate.dialects.openai.errors import DIALECT, bad_reply, render, render_event
 from edgegate.dialects.openai.fields import Check, missing, unknown_value
-from edgegate.errors import GatewayError
+from edgegate.dialects.openai.quirks import Quirks
+from edgegate.errors import GatewayError, bad_request
+
+FIELDS = frozenset(("model", "input", "dimensions", "encoding_format", "user"))
+"""What OpenAI takes in an embeddings request. Other clients' words (`input_type`, `taskType`, `keep_alive`) it refuses."""
+
+_FOREIGN = frozenset((
+    "images", "inputs", "priority", "max_tokens", "embedding_types",  # Cohere
+    "requests",  # Gemini
+    "keep_alive", "options",  # Ollama
+))  # fmt: skip
+
+_OF_OTHERS = ("images", "inputs")
+"""Where Cohere's clients put pictures."""
 
 
 class EmbeddingsClient(ClientSide):
@@ -65,6 +78,42 @@ _CHECKS: Mapping[str, Check] = {
 }
 
 
+def request_body(request: Json, model: str, quirks: Quirks) -> tuple[Json, list[str], list[str]]:
+    """(the body for a request that came from another client's format, what was left out, what is said in other words). OpenAI
+    and Azure refuse a field that they do not know; others ignore it or have it, so they get all but what only another dialect
+    can mean. A picture is the question itself: it is refused."""
+    given = request.get("input")
+    if given is None or (isinstance(given, list) and any(_is_parts(item) for item in given)):
+        name = "input" if given is not None else next((name for name in _OF_OTHERS if request.get(name)), "input")
+        raise bad_request("this provider embeds text only", name)
+    body: Json = {"model": model}
+    dropped: list[str] = []
+    mapped: list[str] = []
+    for name, value in request.items():
+        if value is None or name == "model" or name.startswith("x-") or (name == "encoding_format" and not quirks.base64_embeddings):
+            continue
+        if not _is_known(name, quirks):
+            dropped.append(name)
+            continue
+        if name == "input_type" and quirks.input_types is not None and value not in quirks.input_types.values():
+            value = quirks.input_types.get(value) if isinstance(value, str) else None
+            (dropped if value is None else mapped).append(name)
+        if value is not None:
+            body[quirks.embedding_names.get(name, name)] = value
+    return body, dropped, mapped
+
+
+def _is_known(name: str, quirks: Quirks) -> bool:
+    if quirks.fields is not None:
+        return name in FIELDS
+    return name not in _FOREIGN and name not in quirks.refuses and name.islower()
+
+
+def _is_parts(item: Any) -> bool:
+    """A content part, or a list of them, as Gemini's clients embed pictures; lists of numbers are tokens."""
+    return isinstance(item, dict) or (isinstance(item, list) and any(isinstance(part, dict) for part in item))
+
+
 def base64_of(vector: list[Any]) -> str:
     """A vector as OpenAI writes it in base64: float32, little-endian."""
     try:
@@ -76,9 +125,14 @@ def base64_of(vector: list[Any]) -> str:
     return b64encode(numbers.tobytes()).decode("ascii")
 
 
-def encoded(request: Json, reply: Json, body: bytes) -> bytes:
-    """The reply with its vectors in base64 where the client asked for that and the provider gave lists; else `body` itself."""
-    if request.get("encoding_format") != "base64" or not any(type(item["embedding"]) is list for item in reply["data"]):
-        return body
-    data = [{**item, "embedding": base64_of(item["embedding"])} if type(item["embedding"]) is list else item for item in reply["data"]]
-    return orjson.dumps({**reply, "data": data})
+def encoded(request: Json, reply: Json, body: bytes, usage: Usage) -> bytes:
+    """The reply with its vectors in base64 where the client asked for that and the provider gave lists, and with `prompt_tokens`
+    where the provider only gave a total (voyage/embeddings-*); else `body` itself."""
+    changes: Json = {}
+    data, counts = reply["data"], reply.get("usage")
+    if request.get("encoding_format") == "base64" and any(type(item["embedding"]) is list for item in data):
+        packed = [{**item, "embedding": base64_of(item["embedding"])} if type(item["embedding"]) is list else item for item in data]
+        changes["data"] = packed
+    if isinstance(counts, dict) and usage.reported and "prompt_tokens" not in counts:
+        changes["usage"] = {"prompt_tokens": usage.input_tokens, "total_tokens": usage.input_tokens, **counts}
+    return orjson.dumps({**reply, **changes}) if changes else body

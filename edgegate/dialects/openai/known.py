@@ -30,21 +30,25 @@ OPENAI_FIELDS = frozenset((
 
 AZURE_FIELDS = OPENAI_FIELDS | {"data_sources", "user_security_context"}
 
+TIERS = frozenset(("auto", "default", "flex", "scale", "priority", "fast", "ultrafast"))
+"""Service tiers that OpenAI has; other vendors have others (groq/chat-reasoning-e7ff7008: on_demand)."""
+
 FOREIGN = frozenset((
     # Anthropic
     "anthropic_beta", "anthropic_version", "betas", "billing_policy", "cache_control", "compaction", "container",
     "context_management", "diagnostics", "fallback_credit_token", "fallbacks", "inference_geo", "mcp_servers", "output_config",
     "speed", "thinking", "thread", "user_profile_id", "workspace_id",
     # Gemini
-    "cached_content", "generation_config", "labels", "safety_settings", "tool_config",
+    "cached_content", "generation_config", "labels", "model_armor_config", "safety_settings", "tool_config",
     # Responses
-    "background", "context", "conversation", "include", "input", "instructions", "max_tool_calls", "previous_response_id",
-    "prompt", "reasoning", "text", "truncation",
+    "access_programs", "background", "context", "conversation", "image", "include", "input", "instructions", "max_tool_calls",
+    "previous_response_id", "prompt", "prompt_cache_options", "reasoning", "text", "truncation", "video",
     # Cohere
     "citation_options", "citation_quality", "documents", "force_single_step", "k", "p", "priority", "prompt_truncation",
-    "raw_prompting", "safety_mode", "strict_tools",
+    "raw_prompting", "return_prompt", "return_prompt_token_ids", "safety_mode", "strict_tools", "token_budget",
     # Ollama
-    "format", "images", "keep_alive", "options", "raw", "suffix", "system", "template", "think",
+    "format", "height", "images", "keep_alive", "options", "raw", "shift", "steps", "suffix", "system", "template", "think",
+    "truncate", "width",
     # Mistral
     "guardrails", "prompt_mode", "random_seed", "safe_prompt",
 ))
@@ -52,7 +56,10 @@ FOREIGN = frozenset((
 # fmt: on
 
 _DATED = re.compile(r"_20\d{6}$|^mcp_toolset$")
-_RESPONSES = re.compile(r"(web_search|code_interpreter|file_search|computer|image_generation|mcp|local_shell|shell|apply_patch)")
+_RESPONSES = re.compile(
+    r"web_search|code_interpreter|file_search|computer|image_generation|mcp|local_shell|shell|apply_patch|"
+    r"tool_search|namespace|programmatic_tool_calling"
+)
 
 
 def is_known(name: str, fields: frozenset[str] | None, keeps: frozenset[str]) -> bool:
@@ -64,8 +71,11 @@ def is_known(name: str, fields: frozenset[str] | None, keeps: frozenset[str]) ->
     return name not in FOREIGN and name.islower()
 
 
-def is_foreign(tool: Json) -> bool:
+def is_foreign(tool: Json, keeps: frozenset[str] = frozenset()) -> bool:
     """Whether a tool that a vendor runs is another dialect's: Gemini's have no type, Anthropic's are dated, those of Responses
-    say flatly what others put into an object of the type's name (zai's `{"type": "web_search", "web_search": {...}}`)."""
+    say flatly what others put into an object of the type's name (zai's `{"type": "web_search", "web_search": {...}}`), and
+    OpenRouter's name their vendor (`openrouter:web_search`)."""
     kind = tool.get("type")
+    if isinstance(kind, str) and ":" in kind:
+        return kind.partition(":")[0] + ":" not in keeps
     return not isinstance(kind, str) or _DATED.search(kind) is not None or (kind not in tool and _RESPONSES.match(kind) is not None)

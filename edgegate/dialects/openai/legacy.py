@@ -22,16 +22,20 @@ def is_legacy(request: Json) -> bool:
     """Whether a checked request uses any of it."""
     if request.get("functions") is not None or request.get("function_call") is not None:
         return True
+    if any(tool.get("type") is None for tool in request.get("tools") or ()):
+        return True
     return any(message["role"] == "function" or message.get("function_call") is not None for message in request["messages"])
 
 
 def modern(request: Json) -> Chat:
     """The request with tools instead."""
     chat: Chat = {name: value for name, value in request.items() if name not in ("functions", "function_call")}
+    if request.get("tools"):  # Mistral's clients leave the type of a function out
+        chat["tools"] = [tool if tool.get("type") is not None else {**tool, "type": "function"} for tool in request["tools"]]
     functions = request.get("functions")
     if functions:
         tools = [{"type": "function", "function": function} for function in functions]
-        chat["tools"] = [*(request.get("tools") or []), *tools]
+        chat["tools"] = [*(chat.get("tools") or []), *tools]
     choice = request.get("function_call")
     if choice is not None and functions and request.get("tool_choice") is None:
         chat["tool_choice"] = {"type": "function", "function": {"name": choice["name"]}} if isinstance(choice, dict) else choice

@@ -19,8 +19,11 @@ from edgegate.dialects.chat import text_of
 def neutral_usage(usage: Json, counted: Usage) -> Json:
     """A provider's usage object with what it lacks; what it has beyond that (cost, audio tokens) stays."""
     details = usage.get("prompt_tokens_details")
+    written = usage.get("completion_tokens_details")
+    reasoned = {"completion_tokens_details": {"reasoning_tokens": counted.reasoning_tokens}} if counted.reasoning_tokens else {}
     return {
         **usage,
+        **({} if isinstance(written, dict) else reasoned),
         "prompt_tokens": counted.input_tokens,
         "completion_tokens": counted.output_tokens,
         "total_tokens": usage.get("total_tokens") or counted.input_tokens + counted.output_tokens,

@@ -11,6 +11,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 
 from edgegate.dialects.openai.known import OPENAI_FIELDS
+from edgegate.dialects.rerank import RerankStyle
 
 REASONING_MODELS = ("o1", "o3", "o4", "gpt-5", "gpt-6", "codex-")
 """Prefixes of OpenAI's models that refuse `max_tokens` (400 unsupported_parameter) and want `max_completion_tokens`."""
@@ -31,6 +32,7 @@ USUAL: Mapping[str, str] = {name: path for name, path in PATHS.items() if name !
 CHAT: Mapping[str, str] = {"openai.chat": "/chat/completions"}
 CHAT_AND_RESPONSES: Mapping[str, str] = {"openai.chat": "/chat/completions", "openai.responses": "/responses"}
 CHAT_AND_COMPLETIONS: Mapping[str, str] = {"openai.chat": "/chat/completions", "openai.completions": "/completions"}
+EMBEDDINGS: Mapping[str, str] = {"openai.embeddings": "/embeddings"}
 CHAT_AND_EMBEDDINGS: Mapping[str, str] = {"openai.chat": "/chat/completions", "openai.embeddings": "/embeddings"}
 
 
@@ -56,10 +58,13 @@ class Quirks:
     keeps: extensions of the chat that it understands and that are therefore sent: `reasoning_content`, `reasoning`,
         `reasoning_details`, `thinking_blocks`, `cache_control`, `extra_content`, `annotations`, `thinking`; content parts such
         as `video_url`; `file_url` for files by their address; formats of reasoning details (`sealed.RESPONSES`) that are
-        another vendor's elsewhere; request fields that `fields` would leave out.
+        another vendor's elsewhere; `openrouter:`, the prefix of its own tools; request fields that `fields` would leave out.
     fields: the request fields it knows, where it refuses all others; None where it does not (see `known.py`).
     refuses: request fields that it answers with a 400; left out and named as dropped.
     base64_embeddings: whether `encoding_format: base64` is understood; where not, the vectors are encoded here.
+    embedding_names: its own names for fields of an embeddings request.
+    input_types: its own words for Cohere's `input_type`, where it has that field; None where the value goes as it is.
+    rerank: the endpoint that orders documents, and whose request it takes; None where there is none.
     """
 
     paths: Mapping[str, str] = field(default_factory=lambda: USUAL)
@@ -70,6 +75,9 @@ class Quirks:
     fields: frozenset[str] | None = None
     refuses: frozenset[str] = frozenset(("metadata", "service_tier"))
     base64_embeddings: bool = True
+    embedding_names: Mapping[str, str] = field(default_factory=dict)
+    input_types: Mapping[str, str] | None = None
+    rerank: tuple[str, RerankStyle] | None = None
 
 
 OPENAI = Quirks(

@@ -125,7 +125,8 @@ def _lacks(usage: Json, progress: Progress) -> bool:
     """Whether cached tokens are counted elsewhere than where OpenAI counts them, or a sum is missing."""
     details: Any = usage.get("prompt_tokens_details")
     cached = details.get("cached_tokens") if isinstance(details, dict) else None
-    return (cached or 0) != progress.usage.cached_tokens or not usage.get("total_tokens")
+    written = usage.get("completion_tokens", progress.usage.output_tokens)  # without thoughts that stand in the total only
+    return (cached or 0) != progress.usage.cached_tokens or written != progress.usage.output_tokens or not usage.get("total_tokens")
 
 
 def _choice(choice: Json, ask: Ask) -> Json:

@@ -13,11 +13,12 @@ from typing import Any
 
 from edgegate.dialects.base import Ask, Json
 from edgegate.dialects.chat import server_tool
-from edgegate.dialects.foreign import name_of_tool, told
-from edgegate.dialects.openai.known import is_foreign, is_known
+from edgegate.dialects.custom import as_functions
+from edgegate.dialects.openai.known import TIERS, is_foreign, is_known
 from edgegate.dialects.openai.parts import MORE_PARTS, PARTS, file_part
 from edgegate.dialects.openai.quirks import PLAIN_MODELS, REASONING_MODELS, MaxTokens, Quirks
 from edgegate.dialects.sealed import RESPONSES
+from edgegate.dialects.vendor_parts import is_lost, is_record, name_of_tool, told
 from edgegate.errors import bad_request
 
 _MESSAGE = frozenset(("role", "content", "name", "tool_calls", "tool_call_id", "refusal", "audio", "function_call"))
@@ -31,16 +32,18 @@ _SAMPLING: Mapping[str, Any] = {"temperature": 1, "top_p": 1, "presence_penalty"
 def chat_body(ask: Ask, quirks: Quirks) -> tuple[Json, list[str], list[str]]:
     """The request's JSON, the names of the fields that had to be left out, and of those that were written another way."""
     work = _Writing(quirks, ask.approximate)
+    chat = ask.chat if quirks.fields is not None else as_functions(ask.chat, work)
     body: Json = {}
-    for name, value in ask.chat.items():
+    for name, value in chat.items():
         if value is None or name.startswith("x-"):
             continue
-        if name in quirks.refuses - quirks.keeps or not is_known(name, quirks.fields, quirks.keeps):
+        others = name == "service_tier" and quirks.fields is not None and not (isinstance(value, str) and value in TIERS)
+        if others or name in quirks.refuses - quirks.keeps or not is_known(name, quirks.fields, quirks.keeps):
             work.dropped.add(name)
         else:
             body[name] = value
     body["model"] = ask.model
-    body["messages"] = work.messages(ask.chat.get("messages") or [])
+    body["messages"] = work.messages(chat.get("messages") or [])
     work.tools(body, ask.model)
     work.limit(body, ask.model)
     work.sampling(body, ask.model)
@@ -62,19 +65,22 @@ class _Writing:
         self._call = _CALL | quirks.keeps
         self._tool = _TOOL | quirks.keeps
 
-    def _near(self, name: str) -> bool:
+    def near(self, name: str) -> bool:
         """Whether a field may be written another way; noted as mapped or as dropped."""
         (self.mapped if self._approximate else self.dropped).add(name)
         return self._approximate
 
     def effort(self, chat: Json, body: Json) -> None:
         """Anthropic's words for how much to think are in the chat beside the effort they mean: if that is sent, they are not
-        lost."""
+        lost. A budget of tokens is, strictly speaking."""
+        if "reasoning_effort" not in body:
+            return
         config = chat.get("output_config")
-        said = {"thinking"} | ({"output_config"} if isinstance(config, dict) and config.keys() <= {"effort"} else set())
-        if "reasoning_effort" in body:
+        said = {"output_config"} if isinstance(config, dict) and config.keys() <= {"effort"} else set()
+        if self._approximate:
+            said |= {"thinking"}
             self.mapped |= self.dropped & said
-            self.dropped -= said
+        self.dropped -= said
 
     def limit(self, body: Json, model: str) -> None:
         rule = self._quirks.max_tokens
@@ -121,14 +127,16 @@ class _Writing:
             if kind in ("function", "custom"):
                 tools.append(self._only(tool, self._tool))
                 continue
-            if self._quirks.fields is None and not is_foreign(tool):
+            if self._quirks.fields is None and not is_foreign(tool, self._quirks.keeps):
                 tools.append(tool)
             elif self._quirks.fields is not None and "-search" in model and server_tool(tool) == "web_search":
-                if self._near(name_of_tool(tool)):
+                if self.near(name_of_tool(tool)):
                     body.setdefault("web_search_options", _search_options(tool))
             else:
                 self.dropped.add(name_of_tool(tool)[:60])
         choice = body.get("tool_choice")
+        if choice == "any":  # Mistral's word
+            choice = body["tool_choice"] = "required"
         if tools:
             fewer = len(tools) < len(body["tools"])
             body["tools"] = tools
@@ -162,6 +170,8 @@ class _Writing:
 
     def _one(self, original: Json, param: str) -> Json:
         message = self._only(original, self._message)
+        if None in message.values():  # huggingface/chat-*: `name: null`, which OpenAI refuses
+            message = {name: value for name, value in message.items() if value is not None or name == "content"}
         role = message["role"]
         changes: Json = {}
         content = message.get("content")
@@ -207,9 +217,9 @@ class _Writing:
             words = told(part) if known is None and kind != "file" else None
             if known is not None:  # elsewhere, what a user shows must not be left out: that would change the question
                 out.append(self._only(known, frozenset((*_PART, kind)) | self._quirks.keeps))
-            elif words is not None and self._near(f"content.{kind}"):
+            elif words is not None and self.near(f"content.{kind}"):
                 out.append({"type": "text", "text": words})
-            elif role == "assistant":  # a vendor's own blocks in the history: the text beside them tells the outcome
+            elif role == "assistant" or is_record(kind):  # a vendor's own blocks in the history: the text beside them tells the outcome
                 self.dropped.add(f"content.{kind}")
             else:
                 raise bad_request(
@@ -223,7 +233,8 @@ class _Writing:
         """An object without keys that are not allowed; the same object if there are none."""
         if value.keys() <= allowed:
             return value
-        self.dropped |= {name for name in value.keys() - allowed if value[name] is not None}
+        lost = {name for name in value.keys() - allowed if value[name] is not None}
+        self.dropped |= lost if is_lost(value) else lost - {"extra_content"}
         return {name: item for name, item in value.items() if name in allowed}
 
 

@@ -25,7 +25,7 @@ from edgegate.wire.sse import Event, EventReader, EventTooLarge
 class ToChat:
     """States: not begun (see `stray.py`); running; over (`[DONE]` or an error was seen: nothing goes on)."""
 
-    __slots__ = ("_ask", "_calls", "_ended", "_follower", "_over", "_progress", "_reader", "_stray", "_told", "_usage")
+    __slots__ = ("_ask", "_calls", "_ended", "_follower", "_like", "_over", "_progress", "_reader", "_stray", "_told", "_usage")
 
     def __init__(self, ask: Ask, progress: Progress) -> None:
         self._ask = ask
@@ -38,6 +38,7 @@ class ToChat:
         self._ended: set[int] = set()  # choices whose finish reason was told
         self._calls: dict[int, Calls] = {}
         self._usage: Json | None = None
+        self._like: Json = {}  # id, time and model of the chunks that went on: those that are added here have the same
 
     def feed(self, data: bytes) -> bytes:
         if self._stray is not None:
@@ -78,6 +79,10 @@ class ToChat:
         try:
             chunk = orjson.loads(data)
         except orjson.JSONDecodeError:
+            # a damaged chunk may have been text; anything else is some server's keep-alive
+            if data.startswith(b"{") and not self._progress.finished:
+                self._progress.error = bad_reply("The provider's stream holds an event that is not valid JSON.")
+                self._over = True
             return b""
         if type(chunk) is not dict:
             return b""
@@ -132,14 +137,15 @@ class ToChat:
         return calls
 
     def _chunk(self, choices: list[Json], like: Json, **more: Any) -> bytes:
-        chunk = {
-            **like,
-            "id": like.get("id") or self._ask.id,
-            "object": "chat.completion.chunk",
-            "created": like.get("created") or self._ask.created,
-            "model": like.get("model") or self._progress.model or self._ask.model,
-            "choices": choices,
+        known = self._like
+        head = {
+            "id": like.get("id") or known.get("id") or self._ask.id,
+            "created": like.get("created") or known.get("created") or self._ask.created,
+            "model": like.get("model") or known.get("model") or self._progress.model or self._ask.model,
         }
+        if not known:
+            self._like = head
+        chunk = {**like, **head, "object": "chat.completion.chunk", "choices": choices}
         chunk.pop("usage", None)
         chunk.pop("x_groq", None)
         chunk.update(more)

@@ -12,7 +12,9 @@ from typing import Any
 
 from edgegate.dialects.base import Json
 from edgegate.dialects.openai import fields
+from edgegate.dialects.openai.check import check_chat as check_foreign
 from edgegate.dialects.openai.fields import Check, missing, unknown_value, wrong_type
+from edgegate.errors import bad_request
 
 ROLES = ("user", "assistant", "system", "developer")
 STORED = ("previous_response_id", "conversation", "prompt")
@@ -28,6 +30,12 @@ def check_responses(request: Json) -> None:
     if request.get("input") is None and all(request.get(name) is None for name in STORED):
         raise missing("input")
     fields.each(request, _CHECKS)
+    foreign = {name: value for name, value in request.items() if name not in _KNOWN}
+    if foreign:  # they go into the chat as they are, where `stop` or `seed` mean something
+        if foreign.get("messages") is not None:
+            moved = "Unsupported parameter: 'messages'. In the Responses API it is 'input'."
+            raise bad_request(moved, "messages", code="unsupported_parameter")
+        check_foreign({"model": "m", **foreign, "messages": [{"role": "user", "content": ""}]})
 
 
 def _input(value: Any, param: str) -> None:
@@ -41,7 +49,7 @@ def _input(value: Any, param: str) -> None:
         kind = item.get("type")
         if kind is None:
             kind = "message" if item.get("role") is not None else "item_reference"
-        fields.string(kind, f"{where}.type")
+        fields.filled(kind, f"{where}.type")
         check = _ITEMS.get(kind)
         if check is not None:
             check(item, where)
@@ -241,3 +249,4 @@ _CHECKS: Mapping[str, Check] = {
     "conversation": _conversation,
     "prompt": fields.object_,
 }
+_KNOWN = _CHECKS.keys() | {"model"}

@@ -10,8 +10,8 @@ from typing import Any
 
 from edgegate.dialects.base import Chat, Json
 from edgegate.dialects.chat import server_tool
-from edgegate.dialects.foreign import name_of_tool
 from edgegate.dialects.losses import Losses
+from edgegate.dialects.vendor_parts import is_lost, name_of_tool
 from edgegate.errors import bad_request
 
 OWN_TOOLS = frozenset(
@@ -106,6 +106,8 @@ def _function(tool: Json, losses: Losses) -> Json:
     made["strict"] = bool(function.get("strict"))
     made.update((name, tool[name]) for name in _BESIDE if tool.get(name) is not None)
     made.update((name, function[name]) for name in _BESIDE if function.get(name) is not None)
+    if is_lost(tool):
+        losses.drop("tools.extra_content")
     if tool.get("cache_control") is not None:
         losses.drop("cache_control")
     return made

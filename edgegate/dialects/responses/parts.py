@@ -11,8 +11,8 @@ from typing import Any
 
 from edgegate.dialects.base import Json
 from edgegate.dialects.chat import data_url
-from edgegate.dialects.foreign import is_record, told
 from edgegate.dialects.losses import Losses
+from edgegate.dialects.vendor_parts import is_record, told
 from edgegate.errors import bad_request
 
 OWN_PARTS = frozenset(("input_text", "input_image", "input_file"))

@@ -11,8 +11,9 @@ from collections.abc import Mapping
 import orjson
 
 from edgegate.dialects.base import Ask, HeaderList, Json, Progress, WireRequest
-from edgegate.dialects.openai.embeddings import encoded
+from edgegate.dialects.openai.embeddings import encoded, request_body
 from edgegate.dialects.openai.errors import from_reply
+from edgegate.dialects.openai.quirks import OPENAI
 from edgegate.dialects.openai.reply import read_embeddings
 from edgegate.dialects.responses.reply import glance, neutral_reply
 from edgegate.dialects.responses.request import responses_body
@@ -63,7 +64,8 @@ class ResponsesProvider:
         path = self.native.get("openai.embeddings")
         if path is None:
             raise bad_request(f"The provider '{self.name}' has no embeddings.", "model", code="unsupported_operation")
-        return WireRequest(path, orjson.dumps({**request, "model": model}), list(_JSON))
+        body, dropped, mapped = request_body(request, model, OPENAI)
+        return WireRequest(path, orjson.dumps(body), list(_JSON), dropped, mapped)
 
     def embedded(self, request: Json, model: str, body: bytes, progress: Progress) -> bytes:
-        return encoded(request, read_embeddings(body, progress), body)
+        return encoded(request, read_embeddings(body, progress), body, progress.usage)

@@ -2,7 +2,7 @@
 
 A chat keeps no state at the provider: `store` is false unless the client said otherwise or refers to state itself. So that a
 model that reasons can go on from its own reasoning, that is asked for in its encrypted form. A readable summary is asked for
-only if the client wants to see reasoning (Anthropic's `thinking`, `include_reasoning`): some organisations may not have it.
+only if the client wants to see reasoning (Anthropic's `thinking`, Ollama's `think`, ...): some organisations may not have it.
 What the API has no field for is named; what would make it another question is a 400.
 """
 
@@ -13,6 +13,7 @@ from typing import Any
 from edgegate.dialects.base import Ask, Chat, Json
 from edgegate.dialects.chat import max_tokens_of
 from edgegate.dialects.losses import Losses
+from edgegate.dialects.openai.known import TIERS
 from edgegate.dialects.openai.quirks import PLAIN_MODELS
 from edgegate.dialects.openai.request import is_reasoning
 from edgegate.dialects.responses.offer import write_tools
@@ -37,9 +38,6 @@ OWN = (
 
 ENCRYPTED = "reasoning.encrypted_content"
 _LOGPROBS = "message.output_text.logprobs"
-TIERS = frozenset(("auto", "default", "flex", "scale", "priority", "fast", "ultrafast"))
-"""Service tiers that OpenAI has; other vendors have others (groq/chat-reasoning-e7ff7008: on_demand)."""
-
 _LEAST = 16
 """The smallest `max_output_tokens` that OpenAI takes: "integer_below_min_value"."""
 
@@ -72,6 +70,7 @@ _READ = frozenset(
         "stream",
         "stream_options",
         "text",
+        "think",
         "thinking",
         "tool_choice",
         "tools",
@@ -185,7 +184,8 @@ def _reason(ask: Ask, body: Json, include: list[str], losses: Losses) -> None:
     thinking = chat.get("thinking")
     kind = thinking.get("type") if isinstance(thinking, dict) else None
     seen = kind in ("enabled", "adaptive") and thinking.get("display") != "omitted" if isinstance(thinking, dict) else False
-    if (seen or chat.get("include_reasoning") is True) and "summary" not in reasoning and reasoning.get("effort") != "none":
+    seen = seen or _shown(chat)
+    if seen and "summary" not in reasoning and reasoning.get("effort") != "none":
         reasoning["summary"] = "auto"
     model = ask.model.rpartition("/")[2].removeprefix("openai.")  # bedrock-mantle: openai.gpt-5.5
     if reasoning and model.startswith(PLAIN_MODELS) and not asked:
@@ -196,6 +196,17 @@ def _reason(ask: Ask, body: Json, include: list[str], losses: Losses) -> None:
     # "Encrypted content is not supported with this model" is what those that do not reason say
     if is_reasoning(model) or model.startswith("grok-4") or (reasoning and not asked) or _has_encrypted(body["input"]):
         include.append(ENCRYPTED)
+
+
+def _shown(chat: Chat) -> bool:
+    """Whether the client wants to see reasoning, in the words of another vendor: all but OpenAI show what was thought."""
+    if chat.get("include_reasoning") is True:  # OpenRouter's
+        return True
+    if chat.get("think") or chat.get("token_budget"):  # Ollama's and Cohere's, beside the effort
+        return True
+    config = chat.get("generationConfig")  # Gemini's
+    thinking = config.get("thinkingConfig") if isinstance(config, dict) else None
+    return isinstance(thinking, dict) and thinking.get("includeThoughts") is True
 
 
 def _has_encrypted(items: list[Json]) -> bool:

@@ -11,9 +11,9 @@ from __future__ import annotations
 from typing import Any
 
 from edgegate.dialects.base import Json
-from edgegate.dialects.foreign import is_record, told
 from edgegate.dialects.losses import Losses
 from edgegate.dialects.responses.thoughts import IDS, Placed, dicts, index_of, joined, ordered, paired, reasoning_of, with_reasoning
+from edgegate.dialects.vendor_parts import is_record, told
 from edgegate.errors import bad_request
 
 OWN_ITEMS = frozenset(
@@ -87,6 +87,8 @@ def items_of(message: Json, at: str, stored: bool, losses: Losses) -> list[Json]
     legacy = message.get("function_call")
     if isinstance(legacy, dict):
         placed.append((None, {"type": "function_call", "call_id": legacy_id(legacy.get("name")), **_named(legacy, at)}))
+    if message.get("reasoning_content") and not any(item.get("type") == "reasoning" for _, item in placed):
+        losses.drop("messages[].reasoning_content")
     for name in _NOT_SAID:
         if message.get(name) and not (name == "images" and vendors):
             losses.drop(name)

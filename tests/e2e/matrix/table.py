@@ -1,8 +1,16 @@
-"""The README's table of what works with what, made from the matrix: `python -m tests.e2e.matrix.table`."""
+"""The README's table of what works with what, made from the matrix: `python -m tests.e2e.matrix.table` prints it, with `--write` it is
+put into the README between its marks."""
 
 from __future__ import annotations
 
+import sys
+import textwrap
+from pathlib import Path
+
 from tests.e2e.matrix.pairs import FEATURES, GAPS, PROVIDERS, SPEAKERS, fits
+
+README = Path(__file__).parents[3] / "README.md"
+BEGIN, END = "<!-- matrix: python -m tests.e2e.matrix.table --write -->\n", "<!-- end of matrix -->\n"
 
 TITLES = {
     "openai-chat": "OpenAI chat",
@@ -12,33 +20,56 @@ TITLES = {
     "ollama": "Ollama",
     "cohere": "Cohere v2",
 }
+_RAISED = str.maketrans("0123456789", "⁰¹²³⁴⁵⁶⁷⁸⁹")
 
 
 def table() -> str:
-    """Markdown: providers down, clients across. A cell counts the features that work; numbers lead to the notes below it."""
-    lines = [f"| provider \\ client | {' | '.join(TITLES[name] for name in SPEAKERS)} |", f"|---|{'---|' * len(SPEAKERS)}"]
-    notes: list[str] = []
+    """Markdown: providers down, clients across. A cell says which of the features do not work; its numbers lead to the reasons
+    below the table."""
+    lines = [f"| provider \\ app speaks | {' | '.join(TITLES[name] for name in SPEAKERS)} |", f"|---|{'---|' * len(SPEAKERS)}"]
+    reasons: list[str] = []
     for provider, case in PROVIDERS.items():
-        cells = [cell(client, provider, notes) for client in SPEAKERS]
+        cells = [cell(client, provider, reasons) for client in SPEAKERS]
         lines.append(f"| {case.title} | {' | '.join(cells)} |")
-    lines += ["", *[f"{number}. {note}." for number, note in enumerate(notes, 1)]]
-    return "\n".join(lines)
+    features = f"**All** is: {', '.join(FEATURES)}; each plain and streamed."
+    notes = " ".join(f"{raised(number)}\u00a0{reason}." for number, reason in enumerate(reasons, 1))
+    return "\n".join([*lines, "", textwrap.fill(f"{features} {notes}".strip(), 125)]) + "\n"
 
 
-def cell(client: str, provider: str, notes: list[str]) -> str:
-    missing: set[str] = set()
-    reasons = []
+def cell(client: str, provider: str, reasons: list[str]) -> str:
+    """`reasons` are those of the cells before, and are added to."""
+    missing: dict[str, list[int]] = {}
     for (clients, providers, features), gap in GAPS.items():
         if not fits(clients, client) or not fits(providers, provider):
             continue
-        missing |= {feature for feature in FEATURES if fits(features, feature)}
-        note = f"{', '.join(feature for feature in FEATURES if fits(features, feature))}: {gap.reason}"
-        if note not in notes:
-            notes.append(note)
-        reasons.append(f"({notes.index(note) + 1})")
-    count = f"{len(FEATURES) - len(missing)}/{len(FEATURES)}"
-    return f"{count} {' '.join(sorted(set(reasons)))}".strip()
+        reason = gap.reason[0].upper() + gap.reason[1:]
+        if reason not in reasons:
+            reasons.append(reason)
+        for feature in FEATURES:
+            if fits(features, feature):
+                missing.setdefault(feature, []).append(reasons.index(reason) + 1)
+    if not missing:
+        return "all"
+    return "all but " + ", ".join(
+        f"{feature}{'·'.join(raised(number) for number in sorted(set(numbers)))}" for feature, numbers in missing.items()
+    )
+
+
+def raised(number: int) -> str:
+    return str(number).translate(_RAISED)
+
+
+def replaced(page: str) -> str:
+    """The page with the table of now between its marks."""
+    before, begin, rest = page.partition(BEGIN)
+    _, end, after = rest.partition(END)
+    if not begin or not end:
+        raise ValueError("the page has no place for the table")
+    return f"{before}{begin}\n{table()}\n{end}{after}"
 
 
 if __name__ == "__main__":
-    print(table())
+    if "--write" in sys.argv[1:]:
+        README.write_text(replaced(README.read_text(encoding="utf-8")), encoding="utf-8")
+    else:
+        print(table(), end="")

@@ -175,6 +175,7 @@ def test_what_the_example_has_in_comments_is_valid_too(tmp_path: Path) -> None:
     uncommented = lines[:start] + [line.removeprefix("# ") for line in lines[start:]]
     file = tmp_path / "config.yaml"
     file.write_text("\n".join(uncommented).replace("${file:/run/secrets/anthropic}", "k"))
-    loaded = read(file, {"OPENAI_API_KEY": "k", "APP_KEY": "0123456789abcdef"})
+    keys = dict.fromkeys(("OPENAI_API_KEY", "AZURE_OPENAI_API_KEY", "CO_API_KEY"), "k")
+    loaded = read(file, {**keys, "APP_KEY": "0123456789abcdef"})
     assert [str(problem) for problem in loaded.problems] == []
-    assert list(loaded.config.providers) == ["openai", "claude-eu", "local"]
+    assert list(loaded.config.providers) == ["openai", "claude-eu", "local", "azure", "vertex", "bedrock", "cohere"]

@@ -156,7 +156,7 @@ async def test_ids_of_our_own_are_never_the_same(tmp_path: Path) -> None:
         ("POST", "/v1/messages/batches", 404, "anthropic"),
         ("POST", "/nobody/v1/x", 404, "openai"),
         ("POST", "/", 404, "openai"),
-        ("POST", "/v1/models", 404, "openai"),
+        ("POST", "/v1/models", 405, "openai"),
         ("GET", "/one/../secret", 404, "openai"),
         ("GET", "/one/%2e%2e/secret", 404, "openai"),
     ],

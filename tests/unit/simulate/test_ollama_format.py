@@ -79,3 +79,13 @@ def test_errors_are_a_string(client: ollama.Client) -> None:
         client._request_raw(  # type: ignore[no-untyped-call]
             "POST", "/api/chat", json={"model": "llama3.2", "messages": [{"role": "user", "content": [{"type": "text", "text": "x"}]}]}
         )
+
+
+def test_separators_of_lines_are_escaped_as_go_does_it(simulator: Running) -> None:
+    text = "one\u2028two\u2029three"
+    reply = httpx.post(f"{simulator.url}/api/chat", json={"model": "llama3.2", "messages": user(text)})
+    assert rb"\u2028" in reply.content
+    assert "\u2028" not in reply.text
+    assert "\u2029" not in reply.text
+    told = "".join(json.loads(line)["message"]["content"] for line in reply.text.splitlines())
+    assert text in told

@@ -9,8 +9,9 @@ from typing import Any
 
 import pytest
 
-from edgegate.dialects.anthropic.custom import ANSWER, TEXT
+from edgegate.dialects.anthropic.custom import ANSWER
 from edgegate.dialects.base import Ask, Progress
+from edgegate.dialects.custom import TEXT
 from edgegate.errors import GatewayError
 from edgegate.taps import Outcome
 from tests.unit.dialects.anthropic.shapes import CLIENT, FUNCTION, PROVIDER, ask, block, data_of, deltas, messages, run, start, stop, text

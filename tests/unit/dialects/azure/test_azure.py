@@ -13,7 +13,7 @@ from edgegate.dialects.openai.client import ChatClient
 from edgegate.taps import Outcome
 
 CHAT = {"messages": [{"role": "user", "content": "hi"}], "max_tokens": 9, "data_sources": [{"type": "azure_search"}]}
-DATED = AzureProvider("2024-10-21", {"gpt-4o": "our model/1"})
+DATED = AzureProvider("2024-10-21")
 
 
 def ask(model: str = "gpt-4o", stream: bool = False, **chat: Any) -> Ask:
@@ -39,11 +39,11 @@ def test_the_version_tells_the_addresses(version: str, chat: str, responses: str
 
 
 def test_the_deployment_is_in_the_path_or_in_the_body() -> None:
-    wire = DATED.request(ask())
+    wire = DATED.request(ask("our model/1"))
     assert wire.path == "/openai/deployments/our%20model%2F1/chat/completions?api-version=2024-10-21"
     assert DATED.request(ask("other")).path.startswith("/openai/deployments/other/")
-    assert DATED.embed({"input": "x"}, "gpt-4o").path.startswith("/openai/deployments/our%20model%2F1/embeddings")
-    new = AzureProvider(deployments={"gpt-4o": "ours"}).request(ask())
+    assert DATED.embed({"input": "x"}, "our model/1").path.startswith("/openai/deployments/our%20model%2F1/embeddings")
+    new = AzureProvider().request(ask("ours"))
     assert new.path == "/openai/v1/chat/completions"
     assert orjson.loads(new.body)["model"] == "ours"
 

@@ -146,7 +146,7 @@ def test_tools() -> None:
         ]
     }
     assert wire.dropped == []
-    assert sent(tools=given, model=NOVA)[1].dropped == ["tools[].function.strict"]
+    assert sent(tools=given, model=NOVA)[1].dropped == ["tools.strict"]
 
 
 @pytest.mark.parametrize(

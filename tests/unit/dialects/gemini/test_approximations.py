@@ -29,7 +29,7 @@ CASES: list[tuple[dict[str, Any], str, str, str]] = [
     ({"tools": [{"type": "web_search"}]}, "gemini-2.5-flash", "tools.web_search", "googleSearch"),
     ({"tools": [{"type": "web_fetch_20250910"}]}, "gemini-2.5-flash", "tools.web_fetch_20250910", "urlContext"),
     ({"tools": [{"type": "code_interpreter", "container": {}}]}, "gemini-2.5-flash", "tools.code_interpreter", "codeExecution"),
-    ({"tools": [{**FUNCTION, "function": {"name": "f", "strict": True}}]}, "gemini-2.5-flash", "tools[].function.strict", "VALIDATED"),
+    ({"tools": [{**FUNCTION, "function": {"name": "f", "strict": True}}]}, "gemini-2.5-flash", "tools.strict", "VALIDATED"),
 ]
 
 

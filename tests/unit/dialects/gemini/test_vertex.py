@@ -164,3 +164,10 @@ def test_pictures_are_not_for_models_of_text() -> None:
     with pytest.raises(GatewayError) as error:
         VERTEX.embed(request, "text-embedding-005")
     assert error.value.param == "input[0]"
+
+
+def test_that_nothing_is_stored_is_no_loss() -> None:
+    assert VERTEX.request(ask({"store": False})).dropped == []
+    assert b"store" not in VERTEX.request(ask({"store": False})).body
+    assert VERTEX.request(ask({"store": True})).dropped == ["store"]
+    assert orjson.loads(GeminiProvider().request(ask({"store": False})).body)["store"] is False

@@ -334,3 +334,21 @@ def test_a_picture_that_generate_makes_is_an_image_of_the_chat() -> None:
     out = side.stream(ask, progress).feed(b'{"model":"m","completed":1,"total":2,"done":false}\n' + done + b"\n")
     assert progress.error is None
     assert b'"images":[{' in out
+
+
+BREAKS = "a\u2028b\u2029c\u0085d\\\u2028 é\u2027"
+
+
+def test_no_line_holds_what_some_readers_take_for_its_end() -> None:
+    call = WRITE.call(0, "c1", "look", orjson.dumps({"at": BREAKS}).decode())
+    for chunk in (WRITE.text(BREAKS), WRITE.reasoning(BREAKS), call):
+        tap = CHAT.stream({"model": "m"}, "i")
+        out = tap.feed(WRITE.role() + chunk + WRITE.finish("stop") + DONE) + tap.end(Outcome.OK)
+        lines = out.decode().splitlines()  # at all of them
+        assert lines == out.decode().strip("\n").split("\n")
+        messages = [orjson.loads(line)["message"] for line in lines]
+        told = "".join(str(one["content"] or one.get("thinking") or one.get("tool_calls") or "") for one in messages)
+        assert BREAKS in told or repr(BREAKS)[1:-1] in told
+    error = CHAT.error_event(provider_error(502, "x", BREAKS), "r")
+    assert len(error.decode().splitlines()) == 1
+    assert orjson.loads(error)["error"] == BREAKS

@@ -78,7 +78,7 @@ def test_fields_are_carried_under_ollamas_names(chat: dict[str, Any], expected: 
         ({"tools": [TOOL], "tool_choice": {"type": "function", "function": {"name": "f"}}}, ["tool_choice"]),
         ({"parallel_tool_calls": False, "logit_bias": {"1": 2}, "user": "u"}, ["parallel_tool_calls", "logit_bias", "user"]),
         ({"functions": [], "invented_key": 1}, ["functions", "invented_key"]),
-        ({"tools": [{"type": "function", "function": {**TOOL["function"], "strict": True}}]}, ["tools[].function.strict"]),  # type: ignore[dict-item]
+        ({"tools": [{"type": "function", "function": {**TOOL["function"], "strict": True}}]}, ["tools.strict"]),  # type: ignore[dict-item]
         ({"messages": [{**USER, "name": "ann"}, {**USER, "name": "bob"}]}, ["messages[].name"]),
     ],
 )

@@ -71,7 +71,7 @@ BAD: list[tuple[dict[str, Any], str]] = [
     ({"stream_options": {"include_usage": "true"}}, "stream_options.include_usage"),
     ({"tools": TOOL}, "tools"),
     ({"tools": [None]}, "tools[0]"),
-    ({"tools": [{"function": {"name": "f"}}]}, "tools[0].type"),
+    ({"tools": [{"name": "f"}]}, "tools[0].type"),
     ({"tools": [{"type": "function"}]}, "tools[0].function"),
     ({"tools": [TOOL, {"type": "function", "function": {}}]}, "tools[1].function.name"),
     ({"tools": [{"type": "function", "function": {"name": ""}}]}, "tools[0].function.name"),

@@ -2,14 +2,19 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Any
 
 import orjson
 import pytest
 
-from edgegate.dialects.base import Ask
+from edgegate.dialects.azure import AzureProvider
+from edgegate.dialects.base import Ask, Progress, Reranker
+from edgegate.dialects.cohere.client import CohereEmbedClient
 from edgegate.dialects.compat import COMPAT
+from edgegate.dialects.gemini.embed_client import BatchEmbedClient
 from edgegate.dialects.openai.provider import OpenAIProvider
+from edgegate.dialects.responses.provider import ResponsesProvider
 from edgegate.errors import GatewayError
 
 OPENAI = OpenAIProvider()
@@ -245,10 +250,19 @@ def test_tools_of_other_vendors_are_named_alike(tool: dict[str, Any]) -> None:
     assert sent(tools=[tool])[1] == ["tools.code_execution"]
 
 
-@pytest.mark.parametrize("tool", [{"type": "openrouter:web_search"}, {"type": "web_search", "web_search": {"enable": True}}])
-def test_a_provider_s_own_kinds_of_tools_go_on(tool: dict[str, Any]) -> None:
-    assert sent(compat("zai"), tools=[tool])[0]["tools"] == [tool]
+@pytest.mark.parametrize(
+    ("name", "tool"), [("openrouter", {"type": "openrouter:web_search"}), ("zai", {"type": "web_search", "web_search": {"enable": True}})]
+)
+def test_a_provider_s_own_kinds_of_tools_go_on(name: str, tool: dict[str, Any]) -> None:
+    assert sent(compat(name), tools=[tool])[0]["tools"] == [tool]
     assert sent(compat("zai"), tools=[{"type": "web_search_preview"}])[1] == ["tools.web_search"]
+
+
+@pytest.mark.parametrize("kind", ["openrouter:web_search", "tool_search", "namespace", "programmatic_tool_calling"])
+def test_another_provider_s_kinds_of_tools_do_not(kind: str) -> None:
+    body, dropped = sent(compat("zai"), tools=[{"type": kind}])
+    assert "tools" not in body
+    assert len(dropped) == 1
 
 
 def test_a_choice_of_a_tool_that_was_left_out_goes_with_it() -> None:
@@ -325,3 +339,129 @@ def test_what_another_vendor_signed_is_not_sent_on() -> None:
         assert body["messages"][1]["reasoning_details"] == kept
         assert dropped == ["reasoning_details"]
     assert "reasoning_details" not in sent(messages=messages)[0]["messages"][1]
+
+
+def test_what_the_clients_of_other_dialects_leave_is_foreign() -> None:
+    left: dict[str, Any] = {
+        "token_budget": 100, "access_programs": ["a"], "image": {}, "video": {}, "shift": True, "truncate": False, "width": 8,
+        "height": 8, "steps": 3, "prompt_cache_options": {"a": 1},
+    }  # fmt: skip
+    body, dropped = sent(compat("vllm"), **left)
+    assert left.keys().isdisjoint(body)
+    assert dropped == sorted(left)
+    assert sent(**left)[0]["prompt_cache_options"] == {"a": 1}  # OpenAI's own
+
+
+# embeddings and rerank
+
+COHERES = CohereEmbedClient().neutral({"model": "m", "texts": ["a", "b"], "input_type": "search_query", "truncate": "END", "max_tokens": 9,
+                                  "embedding_types": ["float"], "priority": 2, "output_dimension": 64})  # fmt: skip
+GEMINIS = BatchEmbedClient().neutral({"requests": [
+    {"content": {"parts": [{"text": "a"}]}, "taskType": "RETRIEVAL_QUERY", "title": "t", "outputDimensionality": 64},
+    {"content": {"parts": [{"text": "b"}]}, "taskType": "RETRIEVAL_DOCUMENT", "outputDimensionality": 64},
+]})  # fmt: skip
+
+
+@pytest.mark.parametrize("side", [OPENAI, AzureProvider(), ResponsesProvider()])
+@pytest.mark.parametrize(
+    ("request_", "dropped"), [(COHERES, {"input_type", "truncate", "max_tokens", "priority"}), (GEMINIS, {"requests"})]
+)
+def test_other_clients_embeddings_are_openai_s_without_their_own_words(side: Any, request_: dict[str, Any], dropped: set[str]) -> None:
+    wire = side.embed(request_, "text-embedding-3-small")
+    body = orjson.loads(wire.body)
+    assert body.pop("encoding_format", "float") == "float"
+    assert body == {"model": "text-embedding-3-small", "input": ["a", "b"], "dimensions": 64}
+    assert set(wire.dropped) == dropped
+
+
+def test_other_providers_keep_what_may_be_their_own() -> None:
+    request = {**COHERES, "taskType": "x", "encoding_format": "float", "keep_alive": "5m", "truncate_prompt_tokens": 5, "x-note": 1}
+    wire = compat("vllm").embed(request, "m")
+    body = orjson.loads(wire.body)
+    assert (body["input_type"], body["truncate"], body["truncate_prompt_tokens"], body["encoding_format"]) == (
+        "search_query",
+        "END",
+        5,
+        "float",
+    )
+    assert set(wire.dropped) == {"taskType", "keep_alive", "max_tokens", "priority"}
+
+
+@pytest.mark.parametrize(
+    ("request_", "param"),
+    [
+        ({"images": ["data:image/png;base64,QQ=="]}, "images"),
+        ({"inputs": [{"content": []}]}, "inputs"),
+        ({"input": [[{"type": "image_url", "image_url": {"url": "x"}}]]}, "input"),
+        ({"input": [{"type": "text"}]}, "input"),
+        ({}, "input"),
+    ],
+)
+@pytest.mark.parametrize("side", [OPENAI, compat("vllm")])
+def test_a_picture_is_no_text_to_embed(side: OpenAIProvider, request_: dict[str, Any], param: str) -> None:
+    with pytest.raises(GatewayError) as caught:
+        side.embed(request_, "m")
+    assert (caught.value.status, caught.value.param) == (400, param)
+
+
+def test_voyage_and_jina_are_asked_in_their_own_words() -> None:
+    wire = compat("voyage").embed({**COHERES, "encoding_format": "float"}, "voyage-3.5")
+    body = {"model": "voyage-3.5", "input": ["a", "b"], "input_type": "query", "output_dimension": 64}
+    assert (orjson.loads(wire.body), wire.mapped, set(wire.dropped)) == (body, ["input_type"], {"truncate", "max_tokens", "priority"})
+    assert orjson.loads(compat("voyage").embed({"input": "a", "input_type": "document"}, "m").body)["input_type"] == "document"
+    assert compat("voyage").embed({"input": "a", "input_type": "clustering"}, "m").dropped == ["input_type"]
+    assert orjson.loads(compat("jina").embed(COHERES, "m").body)["task"] == "retrieval.query"
+
+
+def test_a_total_alone_is_told_as_the_tokens_of_the_prompt() -> None:
+    data = [{"object": "embedding", "index": 0, "embedding": [0.5]}]
+    body = orjson.dumps({"object": "list", "model": "voyage-3.5", "data": data, "usage": {"total_tokens": 3}})
+    side = compat("voyage")
+    progress = Progress()
+    reply = orjson.loads(side.embedded({"input": "a", "encoding_format": "base64"}, "m", body, progress))
+    assert reply["usage"] == {"prompt_tokens": 3, "total_tokens": 3}
+    assert reply["data"][0]["embedding"] == "AAAAPw=="
+    assert progress.usage.input_tokens == 3
+    seen = Progress()
+    side.glance("openai.embeddings", body, seen)
+    assert (seen.usage.input_tokens, seen.usage.reported) == (3, True)
+    whole = orjson.dumps({"data": data, "usage": {"prompt_tokens": 2, "total_tokens": 2}})
+    assert side.embedded({"input": "a"}, "m", whole, Progress()) is whole
+
+
+RANKED = {"query": "q", "documents": ["a", "b"], "top_n": 1}
+
+
+@pytest.mark.parametrize(
+    ("name", "most", "reply"),
+    [
+        ("voyage", "top_k", {"data": [{"index": 1, "relevance_score": 0.5}], "usage": {"total_tokens": 7}}),
+        ("jina", "top_n", {"results": [{"index": 1, "relevance_score": 0.5, "document": {"text": "b"}}], "usage": {"total_tokens": 7}}),
+        ("together", "top_n", {"results": [{"index": 1, "relevance_score": 0.5}], "usage": {"prompt_tokens": 7, "total_tokens": 7}}),
+        ("vllm", "top_n", {"results": [{"index": 1, "relevance_score": 0.5}], "usage": {"total_tokens": 7}}),
+    ],
+)
+def test_documents_are_ranked_where_that_is_to_be_had(name: str, most: str, reply: dict[str, Any]) -> None:
+    side = compat(name)
+    assert isinstance(side, Reranker)
+    wire = side.rerank(RANKED, "m")
+    assert (wire.path, orjson.loads(wire.body)) == ("/rerank", {"model": "m", "query": "q", "documents": ["a", "b"], most: 1})
+    progress = Progress()
+    answer = orjson.loads(side.reranked(RANKED, "m", orjson.dumps(reply), progress))
+    assert answer["results"] == [{"index": 1, "relevance_score": 0.5}]
+    assert (progress.usage.input_tokens, progress.model) == (7, "m")
+
+
+LACKING: dict[str, tuple[tuple[str, ...], Callable[[OpenAIProvider], object]]] = {
+    "chat": (("voyage", "jina"), lambda side: side.request(Ask({"messages": [USER]}, "m", False, "i", 1))),
+    "embeddings": (("groq", "xai"), lambda side: side.embed({"input": "a"}, "m")),
+    "rerank": (("openai", "groq", "deepinfra"), lambda side: side.rerank(RANKED, "m")),
+}
+
+
+@pytest.mark.parametrize(("operation", "name"), [(operation, name) for operation, (names, _) in LACKING.items() for name in names])
+def test_what_a_provider_has_not_is_a_400(operation: str, name: str) -> None:
+    with pytest.raises(GatewayError) as caught:
+        LACKING[operation][1](compat(name))
+    assert (caught.value.status, caught.value.code, caught.value.param) == (400, "unsupported_operation", "model")
+    assert operation in caught.value.message

@@ -233,3 +233,15 @@ def test_chunks_and_completions_written_by_the_chat_are_openai_s_types() -> None
     message = {"role": "assistant", "content": "x"}
     whole = completion("id1", 5, "m1", [{"index": 0, "message": message, "finish_reason": "stop"}], usage)
     assert ChatCompletion.model_validate_json(whole).usage is not None
+
+
+def test_chunks_that_are_added_have_the_stream_s_id_time_and_model() -> None:
+    said = event([{"index": 0, "delta": {"role": "assistant", "content": "Hi"}}])
+    counts = {"prompt_tokens": 1, "completion_tokens": 2, "total_tokens": 3}
+    for rest in (
+        event([{"index": 0, "delta": {}, "finish_reason": "stop"}]) + event([], usage=counts),
+        event([{"index": 0, "delta": {"content": "!"}}], usage=counts),  # no finish reason: it is added, too
+    ):
+        found = chunks(translated(said + rest + DONE, Ask({}, "m", True, "ours", 5, include_usage=True))[0])
+        assert found[-1]["choices"] == []
+        assert {(one["id"], one["created"], one["model"]) for one in found} == {("c1", 1_762_355_135, "m-1")}

@@ -73,7 +73,7 @@ def test_a_first_chunk_without_choices_goes_on() -> None:
 
 
 def test_usage_that_comes_with_every_chunk_is_read_from_the_last() -> None:
-    pieces = [text("a", usage={**USAGE, "completion_tokens": count}) for count in (1, 2, 3)]
+    pieces = [text("a", usage={**USAGE, "completion_tokens": count, "total_tokens": 9 + count}) for count in (1, 2, 3)]
     progress = Progress()
     tap = SIDE.watch("openai.chat", ask(), progress)
     for piece, count in zip(pieces, (1, 2, 3), strict=True):

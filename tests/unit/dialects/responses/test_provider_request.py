@@ -13,6 +13,7 @@ from openai.types.responses import ResponseInputItemParam, ToolParam
 
 from edgegate.dialects.base import Ask, WireRequest
 from edgegate.dialects.openai.client import ChatClient
+from edgegate.dialects.responses.foreign import without_foreign
 from edgegate.dialects.responses.offer import OWN_TOOLS
 from edgegate.dialects.responses.provider import ResponsesProvider
 from edgegate.dialects.responses.turn import OWN_ITEMS
@@ -491,3 +492,36 @@ def test_an_odd_chat_is_a_400_or_works(chat: Any) -> None:
     else:
         found = 400
     assert found == 400
+
+
+@pytest.mark.parametrize(
+    "words",
+    [
+        {"think": True},
+        {"think": "low"},
+        {"token_budget": 2000},
+        {"generationConfig": {"thinkingConfig": {"includeThoughts": True, "thinkingBudget": 512}}},
+        {"thinking": {"type": "enabled", "budget_tokens": 2000}},
+        {"include_reasoning": True},
+    ],
+)
+def test_who_asked_to_see_thoughts_in_other_words_is_given_a_summary(words: dict[str, Any]) -> None:
+    assert body(messages=[HI], reasoning_effort="low", **words)["reasoning"] == {"effort": "low", "summary": "auto"}
+
+
+@pytest.mark.parametrize(
+    "words", [{"think": False}, {"generationConfig": {"thinkingConfig": {"includeThoughts": False}}}, {"generationConfig": 3}]
+)
+def test_who_did_not_is_not(words: dict[str, Any]) -> None:
+    assert body(messages=[HI], reasoning_effort="low", **words)["reasoning"] == {"effort": "low"}
+
+
+def test_seals_are_taken_out_of_a_native_request() -> None:
+    sealed = {"type": "reasoning", "id": "rs_1", "summary": [], "encrypted_content": seal({"thinking_blocks": []})}
+    own = {"type": "reasoning", "id": "rs_2", "summary": [], "encrypted_content": "gAAAA"}
+    text = {"role": "user", "content": sealed["encrypted_content"]}
+    request = {"model": "m", "input": [HI, sealed, own, text, 3, {"type": "message"}]}
+    assert without_foreign(request) == {"model": "m", "input": [HI, own, text, 3, {"type": "message"}]}
+    assert len(request["input"]) == 6
+    for other in ({**request, "input": [own, text]}, {"input": "text"}, {"input": None}, {}):
+        assert without_foreign(other) is None

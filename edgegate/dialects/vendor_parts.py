@@ -1,8 +1,9 @@
-"""Parts of a chat that one vendor alone has words for, for the providers that do not know them.
+"""What one vendor alone has words for in a chat, for the providers that do not know it.
 
-Three cases. Some are text in another wrapping, which any model can be told (`told`). Some are the record of what a vendor's own
-tools did in an earlier turn, which a history can do without (`is_record`). The rest, a file in a vendor's container or a
-picture by an id, is what the question is about: leaving it out would change the question, so providers refuse it.
+Content parts are of three cases. Some are text in another wrapping, which any model can be told (`told`). Some are the record
+of what a vendor's own tools did in an earlier turn, which a history can do without (`is_record`). The rest, a file in a
+vendor's container or a picture by an id, is what the question is about: leaving it out would change the question, so providers
+refuse it.
 """
 
 from __future__ import annotations
@@ -14,13 +15,18 @@ from typing import Any
 from edgegate.dialects.base import Json
 from edgegate.dialects.chat import data_url, server_tool, text_of
 
-_RECORDS = frozenset(("server_tool_use", "mcp_tool_use", "mcp_tool_listing", "tool_addition", "tool_removal", "fallback"))
+_RECORDS = frozenset((
+    "server_tool_use", "mcp_tool_use", "mcp_tool_listing", "tool_addition", "tool_removal", "fallback",  # Anthropic
+    "executableCode", "codeExecutionResult", "toolCall", "toolResponse",  # Gemini
+    "tool_file",  # Mistral
+))  # fmt: skip
 _THOUGHTS = frozenset(("thinking", "redacted_thinking"))
 
 
 def is_record(kind: object) -> bool:
     """Whether parts of this type only note what was done: Anthropic's calls of its own tools, `web_search_tool_result` and
-    the like, changes of the tool list in the middle of a conversation, thinking that is not the provider's own."""
+    the like, what Google's code execution did, changes of the tool list in the middle of a conversation, thinking that is not
+    the provider's own. In an assistant's message any part of an unknown type is one."""
     return isinstance(kind, str) and (kind in _RECORDS or kind in _THOUGHTS or kind.endswith("_tool_result"))
 
 
@@ -41,6 +47,13 @@ def told(part: Json) -> str | None:
         file = part.get("file")
         return _text_file(file.get("file_data")) if isinstance(file, dict) else None
     return None
+
+
+def is_lost(owner: Json, own: str = "") -> bool:
+    """Whether a message, call, part or tool has `extra_content` that a vendor other than `own` would want back. OpenAI's is none:
+    the ids and places of items are of use in Responses only."""
+    extra = owner.get("extra_content")
+    return isinstance(extra, dict) and bool(extra.keys() - {"openai", own})
 
 
 def name_of_tool(tool: Json) -> str:
