@@ -50,8 +50,8 @@ class Secret:
 def option(default: Any, doc: str, *, least: float | None = None, choices: tuple[str, ...] = (), secret: bool = False) -> Any:
     """A dataclass field with its default (a callable makes one per instance) and the sentence that explains it.
 
-    least: smallest value allowed. choices: the words allowed. secret: may hold credentials (header values, a proxy's
-    password): neither repr nor `edgegate config show` prints it.
+    least: smallest value allowed. choices: the words allowed. secret: may hold credentials (header
+    values): neither repr nor `edgegate config show` prints it.
     """
     metadata = {"doc": doc, "least": least, "choices": choices, "secret": secret}
     if callable(default):
@@ -134,7 +134,7 @@ class ProviderOptions:
     api_version: str = option(
         "", "Azure: the dated `api-version` of the deployment URLs. Left out or `preview`: the newer `/openai/v1/` URLs."
     )
-    region: str = option("", "Bedrock: the AWS region. Left out: AWS_REGION, or the profile's.")
+    region: str = option("", "Bedrock: the AWS region. Left out: AWS_REGION.")
     profile: str = option("", "Bedrock: the profile in ~/.aws. Left out: AWS_PROFILE.")
     project: str = option("", "Vertex: the Google Cloud project. Left out: GOOGLE_CLOUD_PROJECT.")
     location: str = option("", "Vertex: the location. Left out: GOOGLE_CLOUD_LOCATION, or `global`.")

@@ -211,6 +211,11 @@ def arguments_of(call: Json, param: str) -> Json:
     return value
 
 
+def dicts(value: Any) -> list[Json]:
+    """The objects of a list in foreign JSON; nothing for what is no list."""
+    return [item for item in value if isinstance(item, dict)] if isinstance(value, list) else []
+
+
 def server_tool(tool: Json) -> str:
     """What a tool that the vendor runs is for: `web_search`, `web_fetch` or `code_execution`, by any vendor's name for it; ""
     for others. OpenAI: web_search, web_search_preview, code_interpreter. Anthropic: web_search_20250305, web_fetch_20250910,
@@ -226,6 +231,14 @@ def server_tool(tool: Json) -> str:
         if low.startswith(("codeexecution", "codeinterpreter")):
             return "code_execution"
     return ""
+
+
+def arguments_text(function: Json) -> str:
+    """A call's arguments as text. Some vendors give an object, or nothing."""
+    arguments = function.get("arguments")
+    if isinstance(arguments, str):
+        return arguments
+    return "" if arguments is None else orjson.dumps(arguments).decode()
 
 
 def data_url(url: str) -> tuple[str, str] | None:

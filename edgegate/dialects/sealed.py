@@ -25,6 +25,7 @@ from typing import Any
 import orjson
 
 from edgegate.dialects.base import Json
+from edgegate.dialects.chat import dicts
 
 _MARK = b"edgegate:"
 SEAL = base64.b64encode(_MARK).decode()
@@ -73,18 +74,18 @@ class Carried:
     def take(self, delta: Json) -> None:
         own = self._own
         if own != "anthropic":
-            for block in _dicts(delta.get("thinking_blocks")):
+            for block in dicts(delta.get("thinking_blocks")):
                 if block.get("signature") or block.get("data"):
                     self._blocks.append(block)
                     self.size += _characters(block)
-        for detail in _dicts(delta.get("reasoning_details")):
+        for detail in dicts(delta.get("reasoning_details")):
             if own != "openai" or detail.get("format") != RESPONSES:
                 _append(self._details, detail)
                 self.size += _characters(detail)
         if "extra_content" in delta:
             _merge(self._extra, delta["extra_content"], own)
             self.size += len(str(delta["extra_content"]))
-        for at, call in enumerate(_dicts(delta.get("tool_calls"))):
+        for at, call in enumerate(dicts(delta.get("tool_calls"))):
             index, id = call.get("index", at), call.get("id")
             if not isinstance(index, int):
                 index = at
@@ -131,8 +132,8 @@ def restore(message: Json, fields: Json) -> None:
     of the right shape is left out: a seal comes from a client, who could have written anything. Neither the message's own
     lists nor `fields` are changed, calls that get something are copied."""
     for name in ("thinking_blocks", "reasoning_details"):
-        if found := _dicts(fields.get(name)):
-            message[name] = [*_dicts(message.get(name)), *found]
+        if found := dicts(fields.get(name)):
+            message[name] = [*dicts(message.get(name)), *found]
     _restore_extra(message, fields.get("extra_content"))
     calls = fields.get("tool_calls")
     if isinstance(calls, dict) and calls and message.get("tool_calls"):
@@ -183,7 +184,3 @@ def _append(details: list[Json], detail: Json) -> None:
 
 def _characters(value: Json) -> int:
     return sum(len(item) for item in value.values() if isinstance(item, str))
-
-
-def _dicts(value: Any) -> list[Json]:
-    return [item for item in value if isinstance(item, dict)] if isinstance(value, list) else []

@@ -1,7 +1,7 @@
 """The catalogue: which provider serves which model name.
 
-Resolution, first match wins: an alias; `provider/model` where the part before the first slash names a configured provider; a
-model that a provider declares; the longest matching prefix; the default provider. A name that none of these knows is a 404
+Resolution, first match wins: an alias; a model that a provider declares; `provider/model` where the part before the first slash
+names a configured provider; the longest matching prefix; the default provider. A name that none of these knows is a 404
 that names close ones. Fallback targets follow the resolved one in order.
 """
 

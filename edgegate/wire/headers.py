@@ -210,27 +210,6 @@ def _settled(kept: HeaderList, raw: RawHeaders) -> HeaderList:
     return kept
 
 
-# -- what logs may show
-
-_SHOWN = (
-    _TO_ANY_PROVIDER.union(*_TO_PROVIDER.values(), _TO_CLIENT, _HOP_BY_HOP)
-    | {b"host", b"accept", b"accept-encoding", b"content-encoding", b"content-range", b"range", b"etag"}
-    | {b"cache-control", b"server", b"allow"}
-) - _OPERATOR
-_SHOWN_FAMILIES = (*_TO_CLIENT_FAMILIES, b"x-edgegate-", b"x-stainless-")
-REDACTED = "[redacted]"
-
-
-def redact(headers: RawHeaders) -> list[tuple[str, str]]:
-    """Header lines for a log: all names, but only the values of lines known to hold no secret."""
-    shown = []
-    for name, value in headers:
-        low = name.lower()
-        visible = low in _SHOWN or (low.startswith(_SHOWN_FAMILIES) and low not in _OPERATOR and not low.endswith(_CREDENTIAL_ENDINGS))
-        shown.append((low.decode("latin-1"), value.decode("latin-1") if visible else REDACTED))
-    return shown
-
-
 # -- values
 
 _HOST = re.compile(rb"(?:[A-Za-z0-9._~-]{1,255}|\[([0-9A-Fa-f:.]{2,45})\])(?::([0-9]{0,5}))?")

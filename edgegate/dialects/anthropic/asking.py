@@ -104,7 +104,7 @@ def _content(content: str | list[Json]) -> str | list[Json]:
     parts = [_part(block) for block in content]
     if not parts:
         return ""
-    return parts[0]["text"] if len(parts) == 1 and parts[0].keys() == {"type", "text"} else parts
+    return parts[0]["text"] if len(parts) == 1 and parts[0].keys() == {"type", "text"} and parts[0]["type"] == "text" else parts
 
 
 def _part(block: Json) -> Json:

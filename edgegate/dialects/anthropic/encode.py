@@ -26,10 +26,11 @@ from edgegate.dialects.anthropic.usage import messages_usage
 from edgegate.dialects.anthropic.words import DIALECT
 from edgegate.dialects.base import Json, Usage
 from edgegate.dialects.chat import read_usage
-from edgegate.dialects.failure import bad_reply, parsed
+from edgegate.dialects.encoding import ChatEncoder
+from edgegate.dialects.failure import parsed
 from edgegate.dialects.sealed import Carried, seal
-from edgegate.taps import Outcome
-from edgegate.wire.sse import MAX_EVENT_BYTES, EventReader, EventTooLarge
+from edgegate.errors import GatewayError
+from edgegate.wire.sse import MAX_EVENT_BYTES, EventTooLarge
 
 _DELTA_HEAD = b'event: content_block_delta\ndata: {"type":"content_block_delta","index":'
 _STOP = b'event: message_stop\ndata: {"type":"message_stop"}\n\n'
@@ -63,19 +64,17 @@ class _Block:
     pieces: list[tuple[str, Any]] = field(default_factory=list)
 
 
-class Encode:
+class Encode(ChatEncoder):
     __slots__ = (
         "_called",
         "_carried",
         "_choice",
-        "_ended",
         "_finish",
         "_held",
         "_id",
         "_index",
         "_model",
         "_open",
-        "_reader",
         "_refusal",
         "_started",
         "_tier",
@@ -84,40 +83,22 @@ class Encode:
     )
 
     def __init__(self, model: str, id: str) -> None:
+        super().__init__()
         self._model = model
         self._id = id
-        self._reader = EventReader()
         self._usage = Usage()
         self._open: _Block | None = None
         self._waiting: list[_Block] = []
         self._held = 0  # characters of arguments kept
         self._index = -1  # of the open block, or of the last one
-        self._started = self._called = self._ended = False
+        self._started = self._called = False
         self._finish = self._refusal = ""
         self._choice: Json = {}  # with the finish reason
         self._tier: Json = {}
         self._carried = Carried(DIALECT)
 
-    def feed(self, data: bytes) -> bytes:
-        written: list[bytes] = []
-        try:
-            for event in self._reader.feed(data):
-                if event.data == b"[DONE]":
-                    self._end(written)
-                elif not self._ended:
-                    chunk = parsed(event.data)
-                    if isinstance(chunk, dict):
-                        self._chunk(chunk, written)
-        except EventTooLarge as error:
-            self._ended = True
-            written.append(error_event(bad_reply(f"the provider's stream holds {error}"), ""))
-        return b"".join(written)
-
-    def end(self, outcome: Outcome) -> bytes:
-        written: list[bytes] = []
-        if outcome is Outcome.OK and not self._ended:
-            self._end(written)
-        return b"".join(written)
+    def _failed(self, error: GatewayError) -> bytes:
+        return error_event(error, "")
 
     def _chunk(self, chunk: Json, written: list[bytes]) -> None:
         if not self._started:

@@ -13,6 +13,7 @@ from collections.abc import Iterable, Mapping
 from typing import Any
 
 from edgegate.dialects.base import Chat
+from edgegate.dialects.chat import dicts
 
 LONGEST = 64
 _NAME = re.compile(r"[A-Za-z0-9_-]{1,64}")
@@ -53,17 +54,17 @@ def fitting(given: Iterable[str], fits: re.Pattern[str]) -> dict[str, str]:
 
 
 def _function_names(chat: Chat) -> Iterable[str]:
-    for tool in _dicts(chat.get("tools")):
+    for tool in dicts(chat.get("tools")):
         yield from _name(tool.get("function"))
-    for message in _dicts(chat.get("messages")):
-        for call in _dicts(message.get("tool_calls")):
+    for message in dicts(chat.get("messages")):
+        for call in dicts(message.get("tool_calls")):
             yield from _name(call.get("function"))
         yield from _name(message.get("function_call"))
 
 
 def _call_ids(chat: Chat) -> Iterable[str]:
-    for message in _dicts(chat.get("messages")):
-        for call in _dicts(message.get("tool_calls")):
+    for message in dicts(chat.get("messages")):
+        for call in dicts(message.get("tool_calls")):
             if isinstance(call.get("id"), str):
                 yield call["id"]
         if isinstance(message.get("tool_call_id"), str):
@@ -73,7 +74,3 @@ def _call_ids(chat: Chat) -> Iterable[str]:
 def _name(function: Any) -> Iterable[str]:
     if isinstance(function, dict) and isinstance(function.get("name"), str):
         yield function["name"]
-
-
-def _dicts(value: Any) -> list[dict[str, Any]]:
-    return [item for item in value if isinstance(item, dict)] if isinstance(value, list) else []

@@ -16,7 +16,7 @@ from edgegate.dialects.bedrock.families import Family, family_of
 from edgegate.dialects.bedrock.formats import TOOL, Format, format_of
 from edgegate.dialects.bedrock.names import back, names_of
 from edgegate.dialects.bedrock.usage import read_usage
-from edgegate.dialects.chat import completion
+from edgegate.dialects.chat import completion, dicts
 from edgegate.dialects.failure import bad_reply, parsed
 from edgegate.errors import GatewayError, provider_error
 
@@ -143,8 +143,8 @@ def _answer(content: list[Json], reading: Reading) -> tuple[Json, bool]:
         elif isinstance(block.get("citationsContent"), dict):
             cited = block["citationsContent"]
             start = len(text)
-            text += "".join([item["text"] for item in _dicts(cited.get("content")) if isinstance(item.get("text"), str)])
-            annotations += [annotation_of(item, start, len(text)) for item in _dicts(cited.get("citations"))]
+            text += "".join([item["text"] for item in dicts(cited.get("content")) if isinstance(item.get("text"), str)])
+            annotations += [annotation_of(item, start, len(text)) for item in dicts(cited.get("citations"))]
         elif isinstance(block.get("image"), dict):
             source = block["image"].get("source")
             if isinstance(source, dict) and isinstance(source.get("bytes"), str):
@@ -184,7 +184,3 @@ def _text(data: str) -> str:
         return base64.b64decode(data).decode()
     except (binascii.Error, ValueError):
         return ""
-
-
-def _dicts(value: Any) -> list[Json]:
-    return [item for item in value if isinstance(item, dict)] if isinstance(value, list) else []

@@ -21,9 +21,10 @@ from edgegate.dialects.cohere.citations import citation
 from edgegate.dialects.cohere.errors import error_event
 from edgegate.dialects.cohere.usage import cohere_usage
 from edgegate.dialects.cohere.words import reason_of
-from edgegate.dialects.failure import bad_reply, parsed
-from edgegate.taps import Outcome
-from edgegate.wire.sse import MAX_EVENT_BYTES, EventReader, EventTooLarge
+from edgegate.dialects.encoding import ChatEncoder
+from edgegate.dialects.failure import parsed
+from edgegate.errors import GatewayError
+from edgegate.wire.sse import MAX_EVENT_BYTES, EventTooLarge
 
 _TAIL = b"}}}}\n\n"
 
@@ -38,18 +39,16 @@ class _Call:
     arguments: list[str] = field(default_factory=list)
 
 
-class Encode:
+class Encode(ChatEncoder):
     __slots__ = (
         "_calls",
         "_citations",
-        "_ended",
         "_finish",
         "_held",
         "_id",
         "_index",
         "_kind",
         "_open",
-        "_reader",
         "_said",
         "_started",
         "_usage",
@@ -57,8 +56,8 @@ class Encode:
     )
 
     def __init__(self, id: str) -> None:
+        super().__init__()
         self._id = id
-        self._reader = EventReader()
         self._usage: Json | None = None
         self._kind = ""  # of the open content part: thinking or text
         self._index = -1  # of the open content part, or of the last one
@@ -69,28 +68,10 @@ class Encode:
         self._held = 0  # characters of arguments kept
         self._said: list[str] = []  # the text so far, which citations point into
         self._finish: Json = {}  # the choice that held the finish reason
-        self._started = self._ended = False
+        self._started = False
 
-    def feed(self, data: bytes) -> bytes:
-        written: list[bytes] = []
-        try:
-            for event in self._reader.feed(data):
-                if event.data == b"[DONE]":
-                    self._end(written)
-                elif not self._ended:
-                    chunk = parsed(event.data)
-                    if isinstance(chunk, dict):
-                        self._chunk(chunk, written)
-        except EventTooLarge as error:
-            self._ended = True
-            written.append(error_event(bad_reply(f"the provider's stream holds {error}"), ""))
-        return b"".join(written)
-
-    def end(self, outcome: Outcome) -> bytes:
-        written: list[bytes] = []
-        if outcome is Outcome.OK and not self._ended:
-            self._end(written)
-        return b"".join(written)
+    def _failed(self, error: GatewayError) -> bytes:
+        return error_event(error, "")
 
     def _chunk(self, chunk: Json, written: list[bytes]) -> None:
         if not self._started:

@@ -28,8 +28,6 @@ class CohereProvider:
     """`ProviderSide` and `Reranker` of api.cohere.com."""
 
     name = "cohere"
-    base_url = "https://api.cohere.com"
-    models_path = "/v1/models"
     native: Mapping[str, str] = _PATHS
 
     def authorize(self, key: str) -> HeaderList:

@@ -7,6 +7,7 @@ from typing import Any
 import orjson
 
 from edgegate.dialects.base import Ask, Json, Progress
+from edgegate.dialects.chat import arguments_text
 from edgegate.dialects.cohere.citations import noted
 from edgegate.dialects.cohere.errors import error_inside, gave_up
 from edgegate.dialects.cohere.usage import chat_usage, read_units
@@ -81,13 +82,6 @@ def _call(call: Any, made: str) -> Json:
     id = call.get("id")
     named = {"name": function["name"], "arguments": arguments_text(function) or "{}"}
     return {"id": id if isinstance(id, str) and id else made, "type": "function", "function": named}
-
-
-def arguments_text(function: Json) -> str:
-    arguments = function.get("arguments")
-    if isinstance(arguments, str):
-        return arguments
-    return "" if arguments is None else orjson.dumps(arguments).decode()
 
 
 def logprobs_of(items: Any) -> list[Json]:

@@ -14,10 +14,10 @@ from typing import Any
 import orjson
 
 from edgegate.dialects.base import Ask, Json, Progress
-from edgegate.dialects.chat import DONE, ChunkWriter
+from edgegate.dialects.chat import DONE, ChunkWriter, arguments_text
 from edgegate.dialects.cohere.citations import noted
 from edgegate.dialects.cohere.errors import error_inside, gave_up
-from edgegate.dialects.cohere.reply import arguments_text, logprobs_of, piece_of
+from edgegate.dialects.cohere.reply import logprobs_of, piece_of
 from edgegate.dialects.cohere.usage import chat_usage, read_units
 from edgegate.dialects.cohere.words import FAILED, finish_of, stopped
 from edgegate.dialects.failure import bad_reply, parsed

@@ -42,7 +42,7 @@ def finish_of(reason: str, *, called: bool) -> str:
 def reason_of(finish: str, choice: Json, *, called: bool) -> str:
     """Cohere's word for how a choice of the chat ended. What Cohere itself said (`native_finish_reason`) is said again."""
     native = choice.get("native_finish_reason")
-    if native in _FINISH:
+    if isinstance(native, str) and native in _FINISH:
         return str(native)
     if finish == "stop":
         if called:  # OpenAI's word where the request named the tool

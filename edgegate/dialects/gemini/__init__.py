@@ -5,7 +5,7 @@ write requests, `reply.py`, `stream.py`, `reading.py`, `sound.py` and `grounding
 `native.py` reads along where nothing is translated, `embeddings.py` and `counting.py` are the other operations.
 
 Client side: `client.py` and `embed_client.py` are the doors; `asking.py`, `conversation.py`, `parts.py`, `schema.py` and
-`fields.py` read requests, `answer.py`, `encode.py` and `array.py` write replies, `errors.py` and `models.py` the rest.
+`fields.py` read requests, `answer.py`, `encode.py` and `framing.py` write replies, `errors.py` and `models.py` the rest.
 """
 
 from edgegate.dialects.gemini.client import CountTokensClient, GenerateClient, StreamClient

@@ -13,7 +13,7 @@ import orjson
 
 from edgegate.dialects.base import Json, Usage
 from edgegate.dialects.chat import read_usage
-from edgegate.dialects.failure import bad_reply, parsed
+from edgegate.dialects.encoding import ChatEncoder
 from edgegate.dialects.gemini.answer import (
     call_part,
     code_parts,
@@ -29,8 +29,9 @@ from edgegate.dialects.gemini.errors import error_line
 from edgegate.dialects.gemini.framing import Framing
 from edgegate.dialects.gemini.media import google_of
 from edgegate.dialects.sealed import Carried, seal
+from edgegate.errors import GatewayError
 from edgegate.taps import Outcome
-from edgegate.wire.sse import MAX_EVENT_BYTES, EventReader, EventTooLarge
+from edgegate.wire.sse import MAX_EVENT_BYTES, EventTooLarge
 
 
 class _Call:
@@ -62,42 +63,26 @@ class _Choice:
         self.last: Json = {}  # the choice as the chunk with its finish reason had it
 
 
-class Encode:
+class Encode(ChatEncoder):
     """The tap for one reply."""
 
-    __slots__ = ("_choices", "_ended", "_framing", "_held", "_id", "_reader", "_tail", "_usage", "_who")
+    __slots__ = ("_choices", "_framing", "_held", "_id", "_tail", "_usage", "_who")
 
     def __init__(self, framing: Framing, id: str) -> None:
+        super().__init__()
         self._framing = framing
         self._id = id
-        self._reader = EventReader()
         self._usage = Usage()
         self._choices: dict[int, _Choice] = {}
         self._who: Json = {}
         self._tail = b""
         self._held = 0  # characters of text and arguments kept
-        self._ended = False
-
-    def feed(self, data: bytes) -> bytes:
-        written: list[bytes] = []
-        try:
-            for event in self._reader.feed(data):
-                if event.data == b"[DONE]":
-                    self._end(written)
-                elif not self._ended:
-                    chunk = parsed(event.data)
-                    if isinstance(chunk, dict):
-                        self._chunk(chunk, written)
-        except EventTooLarge as error:
-            self._ended = True
-            written.append(self._framing.item(error_line(bad_reply(f"the provider's stream holds {error}"), "")))
-        return b"".join(written)
 
     def end(self, outcome: Outcome) -> bytes:
-        written: list[bytes] = []
-        if outcome is Outcome.OK and not self._ended:
-            self._end(written)
-        return b"".join(written) + self._framing.end(outcome)
+        return super().end(outcome) + self._framing.end(outcome)
+
+    def _failed(self, error: GatewayError) -> bytes:
+        return self._framing.item(error_line(error, ""))
 
     def _chunk(self, chunk: Json, written: list[bytes]) -> None:
         if not self._tail:

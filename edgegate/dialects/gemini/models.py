@@ -23,9 +23,6 @@ class Model(NamedTuple):
     methods: tuple[str, ...] = ("generateContent", "countTokens")
 
 
-EMBEDDING_METHODS = ("embedContent", "batchEmbedContents")
-
-
 def single(model: Model) -> bytes:
     return orjson.dumps(_entry(model))
 

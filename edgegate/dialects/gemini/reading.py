@@ -83,8 +83,9 @@ def _modalities(details: Any, most: int) -> tuple[int, int]:
     """The audio and image tokens in a list of `{modality, tokenCount}`; video is counted as VIDEO and is neither."""
     found = {"AUDIO": 0, "IMAGE": 0}
     for entry in details if isinstance(details, list) else ():
-        if isinstance(entry, dict) and entry.get("modality") in found:
-            found[entry["modality"]] += count(entry.get("tokenCount"))
+        kind = entry.get("modality") if isinstance(entry, dict) else None
+        if isinstance(kind, str) and kind in found:
+            found[kind] += count(entry.get("tokenCount"))
     return min(found["AUDIO"], most), min(found["IMAGE"], most)
 
 

@@ -4,10 +4,8 @@ from __future__ import annotations
 
 from typing import Any
 
-import orjson
-
 from edgegate.dialects.base import Ask, Json, Progress
-from edgegate.dialects.chat import completion, read_usage
+from edgegate.dialects.chat import arguments_text, completion, read_usage
 from edgegate.dialects.embedding import count_of, embeddings, is_vector
 from edgegate.dialects.failure import bad_reply, parsed
 from edgegate.dialects.mistral.errors import error_inside
@@ -83,14 +81,6 @@ def _thinking(parts: Any) -> str:
         return parts
     texts = [part.get("text") for part in parts if isinstance(part, dict)] if isinstance(parts, list) else []
     return "".join(text for text in texts if isinstance(text, str))
-
-
-def arguments_text(function: Json) -> str:
-    """A call's arguments as text; Mistral's own type allows an object too."""
-    arguments = function.get("arguments")
-    if isinstance(arguments, str):
-        return arguments
-    return "" if arguments is None else orjson.dumps(arguments).decode()
 
 
 def real_id(call: Json) -> str:

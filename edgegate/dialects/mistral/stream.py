@@ -14,10 +14,10 @@ from typing import Any
 import orjson
 
 from edgegate.dialects.base import Ask, Json, Progress
-from edgegate.dialects.chat import DONE, ChunkWriter, read_usage
+from edgegate.dialects.chat import DONE, ChunkWriter, arguments_text, read_usage
 from edgegate.dialects.failure import bad_reply
 from edgegate.dialects.mistral.errors import error_inside
-from edgegate.dialects.mistral.reply import REASONING, arguments_text, deltas_of, finish_of, gave_up, logprobs_of, made_id, real_id, signed
+from edgegate.dialects.mistral.reply import REASONING, deltas_of, finish_of, gave_up, logprobs_of, made_id, real_id, signed
 from edgegate.errors import GatewayError
 from edgegate.taps import Outcome
 from edgegate.wire.sse import EventReader, EventTooLarge

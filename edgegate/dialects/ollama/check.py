@@ -16,6 +16,11 @@ from edgegate.errors import bad_request
 _NUMBERS = frozenset(
     {"temperature", "top_p", "min_p", "presence_penalty", "frequency_penalty", "repeat_penalty", "seed", "top_k", "num_predict"}
 )
+_FUNCTION: dict[str, tuple[type, str]] = {
+    "name": (str, "string"),
+    "description": (str, "string"),
+    "parameters": (dict, "api.ToolFunctionParameters"),
+}
 _KNOWN = frozenset(
     {"model", "messages", "tools", "stream", "format", "options", "keep_alive", "think", "logprobs", "top_logprobs", "prompt", "suffix"}
     | {"system", "template", "raw", "context", "images", "truncate", "shift"}
@@ -33,7 +38,7 @@ def check_chat(request: Json) -> None:
         function = tool.get("function")
         if function is not None and type(function) is not dict:
             raise wrong_type(function, f"tools[{at}].function", struct, "api.ToolFunction")
-        for name, kind, go_type in (("name", str, "string"), ("description", str, "string"), ("parameters", dict, "api.ToolFunctionParameters")):
+        for name, (kind, go_type) in _FUNCTION.items():
             _maybe((function or {}).get(name), kind, f"tools[{at}].function.{name}", struct, go_type)
 
 

@@ -15,51 +15,38 @@ import orjson
 
 from edgegate.dialects.base import Json, Usage
 from edgegate.dialects.chat import read_usage
-from edgegate.dialects.failure import bad_reply, parsed
+from edgegate.dialects.encoding import ChatEncoder
 from edgegate.dialects.ollama.answer import call_of, ending, inline, markdown, numbered, pictures, tokens_of
 from edgegate.dialects.ollama.words import error_body, timestamp, unbroken
 from edgegate.errors import GatewayError
 from edgegate.taps import Outcome
-from edgegate.wire.sse import EventReader, EventTooLarge
 
 _GOING_ON = b',"done":false}\n'
 
 
-class Encode:
+class Encode(ChatEncoder):
     """`generate`: in the words of `/api/generate`, which has the message's fields at the top, the text as `response`."""
 
-    __slots__ = ("_calls", "_ended", "_finish", "_generate", "_head", "_model", "_reader", "_text", "_text_end", "_usage")
+    __slots__ = ("_calls", "_finish", "_generate", "_head", "_model", "_text", "_text_end", "_usage")
 
     def __init__(self, model: str, *, generate: bool = False) -> None:
+        super().__init__()
         self._model = model
         self._generate = generate
-        self._reader = EventReader()
         self._usage = Usage()
         self._calls: dict[Any, Json] = {}
         self._head = self._text = b""
         self._text_end = _GOING_ON if generate else b"}" + _GOING_ON
         self._finish = ""
-        self._ended = False
 
     def feed(self, data: bytes) -> bytes:
-        written: list[bytes] = []
-        try:
-            for event in self._reader.feed(data):
-                if event.data == b"[DONE]":
-                    self._end(written)
-                elif not self._ended:
-                    chunk = parsed(event.data)
-                    if isinstance(chunk, dict):
-                        self._chunk(chunk, written)
-        except EventTooLarge as error:
-            self._fail(bad_reply(f"the provider's stream holds {error}"), written)
-        return unbroken(b"".join(written))
+        return unbroken(super().feed(data))
 
     def end(self, outcome: Outcome) -> bytes:
-        written: list[bytes] = []
-        if outcome is Outcome.OK:
-            self._end(written)
-        return unbroken(b"".join(written))
+        return unbroken(super().end(outcome))
+
+    def _failed(self, error: GatewayError) -> bytes:
+        return error_body(error) + b"\n"
 
     def _chunk(self, chunk: Json, written: list[bytes]) -> None:
         if not self._head:

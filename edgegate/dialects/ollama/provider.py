@@ -29,8 +29,6 @@ class OllamaProvider:
     """`ProviderSide` of an Ollama server, or of ollama.com with a key."""
 
     name = "ollama"
-    base_url = "http://localhost:11434"
-    models_path = "/api/tags"
     native = _NATIVE
 
     def authorize(self, key: str) -> HeaderList:

@@ -173,7 +173,7 @@ def _prompt(request: Json) -> str:
         prompt = prompt[0]
     if isinstance(prompt, str):
         return prompt
-    if prompt and isinstance(prompt[0], str):
+    if isinstance(prompt, list) and prompt and isinstance(prompt[0], str):
         raise _cannot("prompt", "must be a single string for this model, not several")
     raise _cannot("prompt", "must be text for this model, not tokens")
 

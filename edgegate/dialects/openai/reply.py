@@ -118,15 +118,19 @@ def neutral_reply(ask: Ask, body: bytes, progress: Progress) -> bytes:
     usage = usage_in(reply)
     if usage and _lacks(usage, progress):
         out["usage"] = neutral_usage(usage, progress.usage)
+    elif out.get("usage") is not None and not isinstance(out["usage"], dict):
+        del out["usage"]
     return body if out == reply else orjson.dumps(out)
 
 
 def _lacks(usage: Json, progress: Progress) -> bool:
-    """Whether cached tokens are counted elsewhere than where OpenAI counts them, or a sum is missing."""
+    """Whether tokens are counted elsewhere than where OpenAI counts them, or a sum is missing."""
     details: Any = usage.get("prompt_tokens_details")
     cached = details.get("cached_tokens") if isinstance(details, dict) else None
-    written = usage.get("completion_tokens", progress.usage.output_tokens)  # without thoughts that stand in the total only
-    return (cached or 0) != progress.usage.cached_tokens or written != progress.usage.output_tokens or not usage.get("total_tokens")
+    counted = progress.usage
+    if usage.get("prompt_tokens") != counted.input_tokens or usage.get("completion_tokens") != counted.output_tokens:
+        return True
+    return (cached or 0) != counted.cached_tokens or not usage.get("total_tokens")
 
 
 def _choice(choice: Json, ask: Ask) -> Json:

@@ -209,6 +209,7 @@ class _Writing:
         out = []
         for at, part in enumerate(parts):
             kind = part.get("type")
+            kind = kind if isinstance(kind, str) else None
             known: Json | None = part if kind in self._parts_taken else None
             if role == "assistant" and self._quirks.fields is not None and kind not in ("text", "refusal"):
                 known = None

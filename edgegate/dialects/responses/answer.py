@@ -9,9 +9,9 @@ from typing import Any
 import orjson
 
 from edgegate.dialects.base import Json, Usage
-from edgegate.dialects.chat import read_usage
+from edgegate.dialects.chat import dicts, read_usage
 from edgegate.dialects.failure import bad_reply, parsed
-from edgegate.dialects.responses.assembly import Assembly, dicts, ours_of
+from edgegate.dialects.responses.assembly import Assembly, ours_of
 from edgegate.dialects.responses.events import Events
 from edgegate.dialects.responses.shape import core_of, ended, skeleton
 from edgegate.dialects.sealed import RESPONSES

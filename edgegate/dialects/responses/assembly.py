@@ -14,7 +14,7 @@ from __future__ import annotations
 from typing import Any
 
 from edgegate.dialects.base import Json
-from edgegate.dialects.chat import data_url
+from edgegate.dialects.chat import data_url, dicts
 from edgegate.dialects.responses.contents import flat_annotation
 from edgegate.dialects.responses.events import Events
 from edgegate.dialects.responses.items import Call, Message, Part, Reasoning
@@ -26,10 +26,6 @@ def ours_of(holder: Json) -> Json:
     extra = holder.get("extra_content")
     ours = extra.get("openai") if isinstance(extra, dict) else None
     return ours if isinstance(ours, dict) else {}
-
-
-def dicts(value: Any) -> list[Json]:
-    return [item for item in value if isinstance(item, dict)] if isinstance(value, list) else []
 
 
 class Assembly:

@@ -38,14 +38,14 @@ def chat_content(content: str | list[Json]) -> str | list[Json]:
     parts = [chat_part(part) for part in content]
     if not parts:
         return ""
-    return parts[0]["text"] if len(parts) == 1 and parts[0].keys() == {"type", "text"} else parts
+    return parts[0]["text"] if len(parts) == 1 and parts[0].keys() == {"type", "text"} and parts[0]["type"] == "text" else parts
 
 
 def chat_annotations(part: Json, before: int) -> list[Json]:
     """The annotations of an output part. `before`: characters of the answer in front of it."""
     found = []
     for note in part.get("annotations") or []:
-        kind = note.get("type")
+        kind = note.get("type") if isinstance(note, dict) else None
         if not isinstance(kind, str):
             continue
         moved = _moved({name: value for name, value in note.items() if name != "type"}, before)

@@ -10,10 +10,10 @@ from __future__ import annotations
 from typing import Any
 
 from edgegate.dialects.base import Json, Usage
-from edgegate.dialects.chat import read_usage
+from edgegate.dialects.chat import dicts, read_usage
 from edgegate.dialects.failure import bad_reply, parsed
 from edgegate.dialects.responses.answer import custom_names, logprobs_of
-from edgegate.dialects.responses.assembly import Assembly, dicts, ours_of
+from edgegate.dialects.responses.assembly import Assembly, ours_of
 from edgegate.dialects.responses.breaking import tell
 from edgegate.dialects.responses.events import Events
 from edgegate.dialects.responses.shape import core_of, ended, skeleton

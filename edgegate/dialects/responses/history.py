@@ -166,7 +166,7 @@ class _Turn:
     def written(self) -> Json:
         message, parts = self._message, self.parts
         if parts:
-            plain = len(parts) == 1 and parts[0].keys() == {"type", "text"}
+            plain = len(parts) == 1 and parts[0].keys() == {"type", "text"} and parts[0]["type"] == "text"
             message["content"] = parts[0]["text"] if plain else parts
         if not message["content"] and not self._calls:
             message["content"] = ""

@@ -11,6 +11,7 @@ from __future__ import annotations
 from typing import Any
 
 from edgegate.dialects.base import Json
+from edgegate.dialects.chat import dicts
 from edgegate.dialects.losses import Losses
 from edgegate.dialects.sealed import RESPONSES, is_sealed
 
@@ -108,7 +109,3 @@ def joined(said: list[Json]) -> str:
 def index_of(value: Json) -> int | None:
     index = value.get("index")
     return index if type(index) is int else None
-
-
-def dicts(value: Any) -> list[Json]:
-    return [item for item in value if isinstance(item, dict)] if isinstance(value, list) else []

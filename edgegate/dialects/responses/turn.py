@@ -11,8 +11,9 @@ from __future__ import annotations
 from typing import Any
 
 from edgegate.dialects.base import Json
+from edgegate.dialects.chat import dicts
 from edgegate.dialects.losses import Losses
-from edgegate.dialects.responses.thoughts import IDS, Placed, dicts, index_of, joined, ordered, paired, reasoning_of, with_reasoning
+from edgegate.dialects.responses.thoughts import IDS, Placed, index_of, joined, ordered, paired, reasoning_of, with_reasoning
 from edgegate.dialects.vendor_parts import is_record, told
 from edgegate.errors import bad_request
 
