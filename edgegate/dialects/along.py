@@ -38,8 +38,9 @@ class ReadAlong:
         return data
 
     def end(self, outcome: Outcome) -> bytes:
-        """The last event of a stream that ended well without its line end; half an event is never passed on."""
+        """The last event of a stream that ended well without its line end. Of an answer that is not whole nothing is passed on: an
+        error follows, which must begin a line of its own."""
         rest = self._whole.rest()
         self._reader.feed(rest)
         self._reader.end(outcome)
-        return rest if outcome is Outcome.OK else b""
+        return rest if outcome is Outcome.OK and self._progress.finished else b""

@@ -24,7 +24,7 @@ from edgegate.dialects.responses.client import ResponsesClient
 from edgegate.server.models import Wanted
 
 _GEMINI = re.compile(
-    r"/v1(?:beta|alpha|beta1)?/(?:projects/[^/]+/locations/[^/]+/)?(?:publishers/([^/]+)/)?(?:models|tunedModels)/(.+):([A-Za-z]+)"
+    r"/v1(?:beta|alpha|beta1)?/(?:projects/[^/]+/locations/[^/]+/)?(?:publishers/([^/]+)/)?models/(.+):([A-Za-z]+)"
 )
 _MODEL_LISTS = ("/v1/models", "/models", "/v1beta/models", "/v1alpha/models")
 _LISTS = frozenset({*_MODEL_LISTS, "/api/tags", "/api/ps", "/api/version"})

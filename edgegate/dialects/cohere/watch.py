@@ -43,13 +43,14 @@ class Watch:
         return self._read(data)
 
     def end(self, outcome: Outcome) -> bytes:
-        """The last event of a stream that ended well without its blank line; half an event is never passed on."""
+        """The last event of a stream that ended well without its blank line. Of an answer that is not whole nothing is passed on: an
+        error follows, which must begin a line of its own."""
         if self._progress.error is not None:
             return b""
         rest = self._whole.rest()
         self._reader.feed(rest)
         self._reader.end(outcome)
-        return rest if outcome is Outcome.OK and self._progress.error is None else b""
+        return rest if outcome is Outcome.OK and self._progress.error is None and self._progress.finished else b""
 
     def _read(self, data: bytes) -> bytes:
         """The events up to the one that reports an error."""

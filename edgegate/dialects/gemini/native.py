@@ -111,10 +111,13 @@ class Watcher:
                 self._bare_document(document)
             return b""
         rest = self._whole.rest()
+        if not rest.strip():
+            return rest  # the LF of a last CRLF that was cut in two
         events = self._reader.feed(rest) + self._reader.end()
         if any(parsed(event.data) is None for event in events):
             return b""  # half an event
-        return rest if all(self._event(event.data) for event in events) else b""
+        whole = bool(events) and all(self._event(event.data) for event in events)
+        return rest if whole and self._progress.finished else b""  # of an answer that is not whole: an error follows, on a line of its own
 
     def _bare_document(self, document: Any) -> bool:
         documents = document if isinstance(document, list) else [document]

@@ -51,7 +51,9 @@ class Watch:
             orjson.loads(rest)
         except orjson.JSONDecodeError:
             return b""
-        return rest if self._read(rest + b"\n") and outcome is Outcome.OK else b""
+        if not self._read(rest + b"\n") or outcome is not Outcome.OK:
+            return b""
+        return rest if self._progress.finished else rest + b"\n"  # an error follows
 
     def _read(self, data: bytes) -> bytes:
         progress = self._progress

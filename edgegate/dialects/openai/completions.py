@@ -154,16 +154,22 @@ def _logprobs(value: Any, offset: int) -> Json | None:
     content = value.get("content") if isinstance(value, dict) else None
     if not isinstance(content, list):
         return None
+    tokens = _tokens(content)
     offsets = []
-    for item in content:
+    for item in tokens:
         offsets.append(offset)
-        offset += len(item.get("token", ""))
+        offset += len(item["token"])
     return {
-        "tokens": [item.get("token") for item in content],
-        "token_logprobs": [item.get("logprob") for item in content],
-        "top_logprobs": [{top.get("token"): top.get("logprob") for top in item.get("top_logprobs") or []} for item in content],
+        "tokens": [item["token"] for item in tokens],
+        "token_logprobs": [item.get("logprob") for item in tokens],
+        "top_logprobs": [{top["token"]: top.get("logprob") for top in _tokens(item.get("top_logprobs"))} for item in tokens],
         "text_offset": offsets,
     }
+
+
+def _tokens(value: Any) -> list[Json]:
+    """What can be read of a list of tokens: foreign servers write all sorts of things."""
+    return [item for item in value if isinstance(item, dict) and isinstance(item.get("token"), str)] if isinstance(value, list) else []
 
 
 def _prompt(request: Json) -> str:

@@ -39,7 +39,21 @@ def messages_of(request: Json) -> list[Json]:
         messages.append(_others(item, customs))
     if turn:
         messages.append(_assistant(turn))
-    return messages
+    return _answered_at_once(messages)
+
+
+def _answered_at_once(messages: list[Json]) -> list[Json]:
+    """Results moved to the message with their calls: here they may come any time later, in a chat only there."""
+    out: list[Json] = []
+    for message in messages:
+        at = len(out)
+        if message["role"] == "tool":
+            while at and not any(call["id"] == message["tool_call_id"] for call in out[at - 1].get("tool_calls") or ()):
+                at -= 1
+            while 0 < at < len(out) and out[at]["role"] == "tool":
+                at += 1
+        out.insert(at or len(out), message)
+    return out
 
 
 def _kind(item: Json) -> str:

@@ -35,7 +35,7 @@ def means_something(kind: str, value: Json) -> bool:
         return bool(value.get("delta"))
     if kind == "response.output_item.added":
         item = value.get("item")
-        return isinstance(item, dict) and item.get("type") not in _SILENT
+        return isinstance(item, dict) and isinstance(item.get("type"), str) and item["type"] not in _SILENT
     if kind == "response.content_part.done":
         return any(text_of(value.get("part")))
     if kind.endswith(("text.done", "refusal.done")):
