@@ -211,6 +211,14 @@ def arguments_of(call: Json, param: str) -> Json:
     return value
 
 
+def marks_cache(chat: Chat) -> bool:
+    """Whether a chat holds Anthropic's prompt caching marks, on parts, messages or tools: for providers that have none."""
+    for owner in (*dicts(chat.get("messages")), *dicts(chat.get("tools"))):
+        if "cache_control" in owner or any("cache_control" in part for part in dicts(owner.get("content"))):
+            return True
+    return False
+
+
 def dicts(value: Any) -> list[Json]:
     """The objects of a list in foreign JSON; nothing for what is no list."""
     return [item for item in value if isinstance(item, dict)] if isinstance(value, list) else []

@@ -91,3 +91,9 @@ def failed(
 def bad_reply(message: str) -> GatewayError:
     """The error for a 2xx reply that cannot be understood, or holds no answer."""
     return provider_error(502, "bad_reply", message)
+
+
+def check_content(content: Any, who: str) -> None:
+    """Refuses a plain reply whose content is neither text nor a list of parts nor absent: read on, it would be an empty answer."""
+    if content is not None and not isinstance(content, str | list):
+        raise bad_reply(f"{who}'s reply holds content of an unknown form")

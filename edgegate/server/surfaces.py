@@ -23,9 +23,7 @@ from edgegate.dialects.openai.embeddings import EmbeddingsClient
 from edgegate.dialects.responses.client import ResponsesClient
 from edgegate.server.models import Wanted
 
-_GEMINI = re.compile(
-    r"/v1(?:beta|alpha|beta1)?/(?:projects/[^/]+/locations/[^/]+/)?(?:publishers/([^/]+)/)?models/(.+):([A-Za-z]+)"
-)
+_GEMINI = re.compile(r"/v1(?:beta|alpha|beta1)?/(?:projects/[^/]+/locations/[^/]+/)?(?:publishers/([^/]+)/)?models/(.+):([A-Za-z]+)")
 _MODEL_LISTS = ("/v1/models", "/models", "/v1beta/models", "/v1alpha/models")
 _LISTS = frozenset({*_MODEL_LISTS, "/api/tags", "/api/ps", "/api/version"})
 _GOOGLES = ("/v1beta/", "/v1beta1/", "/v1alpha/", "/v1/projects/", "/upload/v1beta/", "/gemini/")

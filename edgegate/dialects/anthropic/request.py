@@ -77,7 +77,8 @@ def messages_request(ask: Ask, default_max_tokens: int) -> tuple[Json, Notes]:
     """(body, what to say about it)."""
     notes = Notes(ask.approximate)
     chat = as_functions(ask.chat, notes)
-    ask = replace(ask, chat=chat)
+    if chat is not ask.chat:
+        ask = replace(ask, chat=chat)
     if (chat.get("n") or 1) != 1:
         raise bad_request("this provider gives one choice", "n")
     abilities = abilities_of(ask.model)

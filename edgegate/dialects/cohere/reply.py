@@ -12,7 +12,7 @@ from edgegate.dialects.cohere.citations import noted
 from edgegate.dialects.cohere.errors import error_inside, gave_up
 from edgegate.dialects.cohere.usage import chat_usage, read_units
 from edgegate.dialects.cohere.words import FAILED, finish_of, stopped
-from edgegate.dialects.failure import bad_reply, parsed
+from edgegate.dialects.failure import bad_reply, check_content, parsed
 
 
 def whole_chat(ask: Ask, body: bytes, progress: Progress) -> bytes:
@@ -63,6 +63,7 @@ def _message(message: Json, id: str) -> Json:
 
 def _texts(content: Any) -> tuple[str, str]:
     """(text, thinking) of a content: a string, or a list of parts."""
+    check_content(content, "Cohere")
     if isinstance(content, str):
         return content, ""
     parts = [part for part in content if isinstance(part, dict)] if isinstance(content, list) else []

@@ -13,7 +13,7 @@ from typing import Any
 import orjson
 
 from edgegate.dialects.base import Ask, Chat, Json, WireRequest
-from edgegate.dialects.chat import max_tokens_of, server_tool
+from edgegate.dialects.chat import marks_cache, max_tokens_of, server_tool
 from edgegate.dialects.cohere.messages import Messages, reasons
 from edgegate.dialects.cohere.words import OWN_FIELDS
 from edgegate.dialects.custom import as_functions
@@ -53,6 +53,8 @@ def chat_request(path: str, ask: Ask) -> WireRequest:
     losses = Losses(ask.approximate)
     dropped, mapped = losses.dropped, losses.mapped
     chat = as_functions(ask.chat, losses)
+    if marks_cache(chat):
+        losses.drop("cache_control")
     ask = replace(ask, chat=chat)
     if chat.get("n") not in (None, 1):
         raise bad_request("this provider gives one choice", "n", code="unsupported_value")

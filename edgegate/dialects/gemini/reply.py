@@ -16,7 +16,7 @@ from typing import Any
 
 from edgegate.dialects.base import Ask, Json, Progress
 from edgegate.dialects.chat import completion
-from edgegate.dialects.failure import bad_reply
+from edgegate.dialects.failure import bad_reply, check_content
 from edgegate.dialects.gemini.faults import broken_off
 from edgegate.dialects.gemini.grounding import annotations_of
 from edgegate.dialects.gemini.reading import (
@@ -76,6 +76,8 @@ def _choice(ask: Ask, candidate: Json, index: int, calls_before: int) -> tuple[J
     google: Json = {}
     message: Json = {"role": "assistant", "content": None, "refusal": None}
     sounds: list[tuple[str, str]] = []
+    content = candidate.get("content")
+    check_content(content.get("parts") if isinstance(content, dict) else content, "Gemini")
     for part in parts_in(candidate):
         call, piece, signature = part.get("functionCall"), part.get("text"), part.get("thoughtSignature")
         if isinstance(call, dict):

@@ -7,7 +7,7 @@ from typing import Any
 from edgegate.dialects.base import Ask, Json, Progress
 from edgegate.dialects.chat import arguments_text, completion, read_usage
 from edgegate.dialects.embedding import count_of, embeddings, is_vector
-from edgegate.dialects.failure import bad_reply, parsed
+from edgegate.dialects.failure import bad_reply, check_content, parsed
 from edgegate.dialects.mistral.errors import error_inside
 from edgegate.dialects.mistral.ids import nine
 from edgegate.errors import GatewayError, provider_error
@@ -131,6 +131,7 @@ def _choice(ask: Ask, choice: Any, at: int) -> Json:
         raise bad_reply("Mistral's reply holds a choice without a message or without a finish reason")
     if reason == "error":
         raise gave_up()
+    check_content(message.get("content"), "Mistral")
     texts = {"content": "", REASONING: ""}
     beside: dict[str, list[Json]] = {}
     for delta in deltas_of(message.get("content")):

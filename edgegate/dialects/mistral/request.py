@@ -11,7 +11,7 @@ from typing import Any
 import orjson
 
 from edgegate.dialects.base import Ask, Json, WireRequest
-from edgegate.dialects.chat import max_tokens_of
+from edgegate.dialects.chat import marks_cache, max_tokens_of
 from edgegate.dialects.custom import as_functions
 from edgegate.dialects.embedding import texts_of
 from edgegate.dialects.losses import Losses
@@ -41,6 +41,8 @@ def chat_request(path: str, ask: Ask) -> WireRequest:
     """The whole request. Raises a 400 that names the field for what Mistral cannot be sent."""
     losses = Losses(ask.approximate)
     chat = as_functions(ask.chat, losses)
+    if marks_cache(chat):
+        losses.drop("cache_control")
     ask = replace(ask, chat=chat)
     body: Json = {"model": ask.model, "messages": messages_of(ask, losses), "stream": ask.stream}
     for key, value in chat.items():

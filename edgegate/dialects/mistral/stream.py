@@ -124,7 +124,8 @@ class MistralStream:
         if not isinstance(chunk, dict):
             return self._fail(bad_reply("Mistral's stream holds an event that is no object"))
         error = error_inside(chunk)
-        if error is not None and error.code == "bad_reply":  # an event of a kind that is not known: no part of the answer
+        kind = chunk.get("type") or chunk.get("object")
+        if error is not None and error.code == "bad_reply" and kind and kind != "error":  # of a kind that is not known
             read_usage(chunk.get("usage"), self._progress.usage)
             return b""
         if error is not None:

@@ -15,7 +15,7 @@ import orjson
 from edgegate.dialects.base import Ask, Json, Progress
 from edgegate.dialects.chat import completion, count
 from edgegate.dialects.embedding import count_of, embeddings, is_vector
-from edgegate.dialects.failure import bad_reply, failed, parsed, words_of
+from edgegate.dialects.failure import bad_reply, check_content, failed, parsed, words_of
 from edgegate.dialects.ollama.media import image_url
 from edgegate.errors import GatewayError, provider_error
 
@@ -132,6 +132,7 @@ def whole_chat(ask: Ask, body: bytes, progress: Progress, native: bool = False) 
     progress.finish_reason = reason
     progress.started = progress.finished = True
     content, thinking = message.get("content"), message.get("thinking")
+    check_content(content, "Ollama")
     text = content if isinstance(content, str) else ""
     written: Json = {"role": "assistant", "content": text or (None if calls else "")}
     if isinstance(thinking, str) and thinking:

@@ -12,7 +12,7 @@ from typing import Any
 import orjson
 
 from edgegate.dialects.base import Ask, Json, WireRequest
-from edgegate.dialects.chat import max_tokens_of
+from edgegate.dialects.chat import marks_cache, max_tokens_of
 from edgegate.dialects.custom import as_functions
 from edgegate.dialects.embedding import texts_of
 from edgegate.dialects.losses import Losses
@@ -48,6 +48,8 @@ def chat_request(path: str, ask: Ask) -> WireRequest:
     """The whole request. Raises a 400 that names the field for what Ollama cannot be sent."""
     losses = Losses(ask.approximate)
     chat = as_functions(ask.chat, losses)
+    if marks_cache(chat):
+        losses.drop("cache_control")
     if chat.get("n") not in (None, 1):
         raise bad_request("this provider gives one choice", "n")
     body: Json = {"model": ask.model, "messages": messages_of(chat, losses), "stream": ask.stream}

@@ -12,6 +12,7 @@ import orjson
 
 from edgegate.dialects.base import Ask, Json, Progress
 from edgegate.dialects.chat import read_usage
+from edgegate.dialects.failure import check_content
 from edgegate.dialects.openai.errors import bad_reply, from_event, hidden_error
 from edgegate.dialects.openai.follow import BROKEN, broken, choices_of, index_of, reason_of, usage_in
 from edgegate.dialects.openai.neutral import neutral_call, neutral_parts, neutral_usage
@@ -76,6 +77,7 @@ def read(body: bytes, progress: Progress) -> Json:
             raise broken(reason)
         if not isinstance(choice.get("message"), dict) and not isinstance(choice.get("text"), str):
             raise bad_reply("The provider's answer has a choice without a message.")
+        check_content((choice.get("message") or {}).get("content"), "The provider")
         if index_of(choice) == 0 or not progress.finish_reason:
             progress.finish_reason = reason or _implied(choice)
     usage = usage_in(reply)

@@ -44,16 +44,17 @@ def messages_of(request: Json) -> list[Json]:
 
 def _answered_at_once(messages: list[Json]) -> list[Json]:
     """Results moved to the message with their calls: here they may come any time later, in a chat only there."""
-    out: list[Json] = []
-    for message in messages:
-        at = len(out)
-        if message["role"] == "tool":
-            while at and not any(call["id"] == message["tool_call_id"] for call in out[at - 1].get("tool_calls") or ()):
-                at -= 1
-            while 0 < at < len(out) and out[at]["role"] == "tool":
-                at += 1
-        out.insert(at or len(out), message)
-    return out
+    asker: dict[str, int] = {}  # id of a call -> number of the message that holds it
+    results: dict[int, list[Json]] = {}
+    others: list[tuple[int, Json]] = []
+    for number, message in enumerate(messages):
+        owner = asker.get(message["tool_call_id"]) if message["role"] == "tool" else None
+        if owner is not None:
+            results.setdefault(owner, []).append(message)
+            continue
+        others.append((number, message))
+        asker.update((call["id"], number) for call in message.get("tool_calls") or ())
+    return [one for number, message in others for one in (message, *results.get(number, ()))]
 
 
 def _kind(item: Json) -> str:

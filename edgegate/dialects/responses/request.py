@@ -11,7 +11,7 @@ from __future__ import annotations
 from typing import Any
 
 from edgegate.dialects.base import Ask, Chat, Json
-from edgegate.dialects.chat import max_tokens_of
+from edgegate.dialects.chat import marks_cache, max_tokens_of
 from edgegate.dialects.losses import Losses
 from edgegate.dialects.openai.known import TIERS
 from edgegate.dialects.openai.quirks import PLAIN_MODELS
@@ -86,6 +86,8 @@ def responses_body(ask: Ask) -> tuple[Json, Losses]:
     """The request's JSON, and what it lost."""
     chat = ask.chat
     losses = Losses(ask.approximate)
+    if marks_cache(chat):
+        losses.drop("cache_control")
     _refuse(chat)
     stored = chat.get("store") is True or any(chat.get(name) for name in _STATE)
     instructions, items = split_history(chat.get("messages"), stored, losses)
