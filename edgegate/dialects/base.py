@@ -194,6 +194,16 @@ class Reranker(Protocol):
         ...
 
 
+@runtime_checkable
+class Relocator(Protocol):
+    """A provider side that has its vendor's other endpoints (images, files, ...) at paths of its own."""
+
+    def relocated(self, path: str, model: str) -> str:
+        """Where a path that is passed through lies here, e.g. `/v1/images/generations`: the path below the base path, perhaps with
+        a query. `model` is the target's name for the model, "" where the request names none."""
+        ...
+
+
 class ClientFormat(Protocol):
     """What every format that apps speak to us has, translated or not. To be inherited from: what has a body is the usual case."""
 

@@ -8,12 +8,13 @@ or to the one in `x-edgegate-provider`. (`/<provider>/...` reaches any path of a
 from __future__ import annotations
 
 import enum
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass
 from urllib.parse import unquote
 
 import orjson
 
+from edgegate.errors import bad_request
 from edgegate.wire.document import parse_object
 from edgegate.wire.multipart import boundary_of, field_span
 from edgegate.wire.splice import splice
@@ -91,23 +92,29 @@ def model_of(body: bytes, content_type: str) -> str:
     boundary = boundary_of(content_type)
     if boundary is None:
         model = parse_object(body).get("model")
-        return model if isinstance(model, str) else ""
+        if model is not None and not isinstance(model, str):
+            raise bad_request("expected a string", "model")
+        return model or ""
     span = field_span(body, boundary, "model")
     return body[span[0] : span[1]].decode("utf-8", "replace") if span is not None else ""
 
 
-def renamed(body: bytes, content_type: str, model: str) -> bytes:
-    """The same request for a model of another name."""
+def rewritten(body: bytes, content_type: str, model: str, without: Collection[str]) -> bytes:
+    """The same request for a model of this name ("": as it is), and JSON without the fields that are meant for the gateway."""
     boundary = boundary_of(content_type)
     if boundary is None:
-        return splice(body, {"model": orjson.dumps(model)}, parse_object(body))
-    span = field_span(body, boundary, "model")
+        request = parse_object(body)
+        edits: dict[str, bytes | None] = {name: None for name in without if name in request}
+        if model and model != request.get("model"):
+            edits["model"] = orjson.dumps(model)
+        return splice(body, edits, request) if edits else body
+    span = field_span(body, boundary, "model") if model else None
     return body if span is None else body[: span[0]] + model.encode() + body[span[1] :]
 
 
 def _gemini(path: str, rest: str) -> Passed | None:
-    model, colon, _ = rest.removeprefix("/models/").partition(":")
-    if rest.startswith("/models/") and colon and "/" not in model:
+    model, colon, _ = rest.removeprefix("/models/").rpartition(":")
+    if rest.startswith("/models/") and colon and model:
         return Passed("gemini", Named.PATH, unquote(model))
     return Passed("gemini", Named.NOWHERE) if _below(rest, _GEMINI) else None
 

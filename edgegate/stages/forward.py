@@ -136,7 +136,9 @@ class Forward:
 
     async def _relay(self, ex: Exchange, upstream: Upstream, limits: Limits, attempt: Attempt) -> Reply:
         origin = upstream.origin
-        path = f"{_relayed_path(origin.base, ex.relay_path)}{'?' if ex.query else ''}{ex.query}".encode("utf-8", "surrogateescape")
+        below = _relayed_path(origin.base, ex.relay_path)
+        query = f"{'&' if '?' in below else '?'}{ex.query}" if ex.query else ""
+        path = f"{below}{query}".encode("utf-8", "surrogateescape")
         headers = relay_request_headers(ex.raw_headers)
         upload = ex.upload
         body = ex.wire.body if ex.wire is not None else None

@@ -58,8 +58,10 @@ class Route:
 
 
 def _is_family(provider: Provider, family: str) -> bool:
-    """Whether a provider has the API that a path belongs to. Whoever takes OpenAI's chats may have its other endpoints too."""
-    return provider.side.name == family or (family == "openai" and "openai.chat" in provider.side.native)
+    """Whether a provider has the API that a path belongs to. Whoever takes OpenAI's chats may have its other endpoints too, and
+    Mistral has them although its chats differ."""
+    side = provider.side
+    return side.name == family or (family == "openai" and ("openai.chat" in side.native or side.name == "mistral"))
 
 
 def _check_model(ex: Exchange, key: Key) -> None:

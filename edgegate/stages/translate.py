@@ -15,12 +15,12 @@ import orjson
 
 from edgegate.chain import Proceed
 from edgegate.config.model import TranslateOptions
-from edgegate.dialects.base import Ask, Json, Operation, Progress, ProviderSide, Reranker, TokenCounter, WireRequest
+from edgegate.dialects.base import Ask, Json, Operation, Progress, ProviderSide, Relocator, Reranker, TokenCounter, WireRequest
 from edgegate.dialects.native import edits_of, must_be_translated
 from edgegate.errors import GatewayError, Source, bad_request, provider_error
 from edgegate.exchange import Exchange, Reply
 from edgegate.routing.catalog import Target
-from edgegate.routing.passing import renamed
+from edgegate.routing.passing import rewritten
 from edgegate.tokens.count import Estimator
 from edgegate.wire.document import check_depth
 from edgegate.wire.headers import upstream_headers
@@ -57,10 +57,8 @@ class Translate:
         ex.dropped, ex.mapped = [], []
         if ex.operation is Operation.RELAY:
             ex.wire = ex.decoder = None
-            if ex.body:
-                content_type = ex.headers.get("Content-Type", "")
-                body = ex.body if target.sent == ex.model or not ex.model else renamed(ex.body, content_type, target.sent)
-                ex.wire = WireRequest(ex.relay_path, body)
+            if ex.relay_family:
+                _pass_through(ex, target)
             return await proceed(ex)
         side = target.provider.side
         format = ex.client.format
@@ -174,6 +172,16 @@ class Translate:
             reply.body = b'{"input_tokens":%d}' % side.counted(ask, body)
         else:
             reply.body = side.whole(ask, body, ex.progress)
+
+
+def _pass_through(ex: Exchange, target: Target) -> None:
+    """A path that goes to the provider of its model: to where that provider has it, and by the name it has for the model."""
+    side = target.provider.side
+    if isinstance(side, Relocator):
+        ex.relay_path = side.relocated(ex.path, target.sent)
+    if ex.body:
+        body = rewritten(ex.body, ex.headers.get("Content-Type", ""), target.sent, GATEWAY_FIELDS)
+        ex.wire = WireRequest(ex.relay_path, body)
 
 
 def _reranker(side: ProviderSide, target: Target) -> Reranker:

@@ -42,7 +42,7 @@ from edgegate.config.model import (
     TranslateOptions,
 )
 from edgegate.config.units import write_duration, write_size
-from edgegate.dialects.base import Ask, ClientFormat, ClientSide, Operation, Progress, ProviderSide, Reranker, TokenCounter
+from edgegate.dialects.base import Ask, ClientFormat, ClientSide, Operation, Progress, ProviderSide, Relocator, Reranker, TokenCounter
 from edgegate.dialects.openai.client import ChatClient
 from edgegate.errors import GatewayError
 from edgegate.exchange import Attempt, Exchange
@@ -368,7 +368,7 @@ def test_the_page_on_providers_explains_every_member() -> None:
     assert len(mine) >= 14
     assert {name for name in mine if f"`{name}" not in explained} == set()
     optional = " ".join(" ".join(row) for row in table(PROVIDER_PAGE, "protocol"))
-    assert all(f"`{name}(" in optional for kind in (TokenCounter, Reranker) for name in vars(kind) if not name.startswith("_"))
+    assert all(f"`{name}(" in optional for kind in (TokenCounter, Reranker, Relocator) for name in vars(kind) if not name.startswith("_"))
 
 
 # -- tables

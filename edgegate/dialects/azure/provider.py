@@ -36,6 +36,7 @@ class AzureProvider(OpenAIProvider):
 
     def __init__(self, api_version: str = "") -> None:
         super().__init__("azure", _quirks(api_version))
+        self._api_version = api_version
 
     def authorize(self, key: str) -> HeaderList:
         return [(b"api-key", key.encode())] if key else []
@@ -50,12 +51,24 @@ class AzureProvider(OpenAIProvider):
         wire.path = _placed(wire.path, model)
         return wire
 
+    def relocated(self, path: str, model: str) -> str:
+        return _elsewhere(path, model, self._api_version)
+
     def error(self, status: int, headers: Mapping[str, str], body: bytes) -> GatewayError:
         return azure_error(status, headers, body)
 
 
 def _placed(path: str, model: str) -> str:
     return path.replace("{model}", quote(model, safe="~"))
+
+
+def _elsewhere(path: str, model: str, api_version: str) -> str:
+    """Other endpoints: those of a model below its deployment, where the API is dated."""
+    rest = path.removeprefix("/v1")
+    query = f"?api-version={quote(api_version)}" if api_version not in ("", "v1") else ""
+    if not _DATE.match(api_version):
+        return f"/openai/v1{rest}{query}"
+    return f"/openai/deployments/{quote(model, safe='~')}{rest}{query}" if model else f"/openai{rest}{query}"
 
 
 def _paths(api_version: str) -> Mapping[str, str]:

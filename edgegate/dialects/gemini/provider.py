@@ -49,6 +49,11 @@ class GeminiProvider:
         """The path of a model's endpoint; a 400 for what is no model's name."""
         return path_of(model, verb)
 
+    def relocated(self, path: str, model: str) -> str:
+        """A model's other verbs, such as `:predict` of Imagen. What names no model (files, caches) stays where it is."""
+        _, colon, verb = path.rpartition(":")
+        return self.path(model, verb) if model and colon else path
+
     def request(self, ask: Ask) -> WireRequest:
         path = self.path(ask.model, "streamGenerateContent?alt=sse" if ask.stream else "generateContent")
         losses = Losses(ask.approximate)

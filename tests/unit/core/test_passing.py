@@ -33,6 +33,8 @@ USAGE = {"usage": {"input_tokens": 11, "output_tokens": 22, "total_tokens": 33},
         ("/v1beta/files", {}, Passed("gemini", NOWHERE)),
         ("/upload/v1beta/files", {}, Passed("gemini", NOWHERE)),
         ("/v1beta/models/imagen-4:predict", {}, Passed("gemini", PATH, "imagen-4")),
+        ("/v1beta/models/gemini/imagen-4:predict", {}, Passed("gemini", PATH, "gemini/imagen-4")),
+        ("/v1beta/models/:predict", {}, None),
         ("/v1/tokenize", {}, Passed("cohere", BODY)),
         ("/v1/organization/users", {}, None),
         ("/v1/filesystem", {}, None),
@@ -128,6 +130,53 @@ async def test_a_key_for_one_model_may_use_it_on_these_paths_and_no_other(tmp_pa
     assert (status, two) == (403, [])
     _, status, _, _ = await sent(tmp_path, "/v1/files", method="GET", headers=headers, models=ALIAS, keys=keys)
     assert status == 403
+
+
+@pytest.mark.parametrize("name", ["x-budget-key", "x-cache"])
+async def test_a_field_for_the_gateway_is_cut_out(tmp_path: Path, name: str) -> None:
+    body = json.dumps(PICTURE | {name: "secret-of-the-gateway"}).encode()
+    (_, two), status, _, _ = await sent(tmp_path, "/v1/images/generations", body, models=ALIAS)
+    assert status == 200
+    assert two[0].json == PICTURE | {"model": "gpt-image-1"}
+    assert b"36893488147419103233" in two[0].body
+
+
+@pytest.mark.parametrize(
+    ("options", "path", "there"),
+    [
+        ({"dialect": "azure"}, "/v1/images/generations", "/openai/v1/images/generations"),
+        ({"dialect": "azure", "api_version": "preview"}, "/v1/files", "/openai/v1/files?api-version=preview"),
+        (
+            {"dialect": "azure", "api_version": "2025-04-01-preview"},
+            "/v1/images/generations",
+            "/openai/deployments/my%20pictures/images/generations?api-version=2025-04-01-preview",
+        ),
+        ({"dialect": "azure", "api_version": "2025-04-01-preview"}, "/v1/files", "/openai/files?api-version=2025-04-01-preview"),
+        ({"dialect": "mistral"}, "/v1/audio/transcriptions", "/v1/audio/transcriptions"),
+        ({"dialect": "gemini"}, "/v1beta/models/painter:predict", "/v1beta/models/my%20pictures:predict"),
+        (
+            {"dialect": "vertex", "project": "p", "location": "us-central1", "api_key": "token"},
+            "/v1beta/models/painter:predict",
+            "/v1beta1/projects/p/locations/us-central1/publishers/google/models/my%20pictures:predict",
+        ),
+        ({"dialect": "gemini"}, "/v1beta/files", "/v1beta/files"),
+    ],
+    ids=["azure v1", "azure preview", "azure dated", "azure dated, files", "mistral", "gemini", "vertex", "gemini files"],
+)
+async def test_a_path_lies_where_the_provider_has_it(tmp_path: Path, options: dict[str, Any], path: str, there: str) -> None:
+    async with Provider(reply(b"{}")) as origin:
+        base = origin.url + ("/v1" if options["dialect"] == "mistral" else "")
+        provider = {"base_url": base, "api_key": "k", "deployments": {"painter": "my pictures"}} | options
+        async with live({"providers": {"one": provider}}, tmp_path) as gateway:
+            status, got, _ = await gateway.post(path, body={"model": "painter"})
+            assert status == 200, got
+            assert (await gateway.post(path + "?a=b", body={"model": "painter"}))[0] == 200
+    assert [seen.path for seen in origin.seen] == [there, f"{there}{'&' if '?' in there else '?'}a=b"]
+
+
+async def test_a_model_that_is_no_string_is_a_bad_request(tmp_path: Path) -> None:
+    (one, two), status, got, _ = await sent(tmp_path, "/v1/images/generations", b'{"model": 3}')
+    assert (status, json.loads(got)["error"]["param"], one, two) == (400, "model", [], [])
 
 
 @pytest.mark.parametrize("body", [b"", b"[]", b"{", b"\xff"])
