@@ -14,6 +14,7 @@ from typing import Any
 import orjson
 
 from edgegate.dialects.anthropic.blocks import UNNAMED_PDF, is_signed, with_cache_mark
+from edgegate.dialects.anthropic.check import check_foreign
 from edgegate.dialects.anthropic.schema import is_strict
 from edgegate.dialects.anthropic.thinking import effort_of
 from edgegate.dialects.base import Chat, Json
@@ -41,6 +42,8 @@ _THINKING = ("thinking", "redacted_thinking")
 
 
 def chat_of(request: Json) -> Chat:
+    """A checked request as a chat. Raises a 400 for a field that only the chat knows and that is of the wrong type."""
+    check_foreign(request)
     chat: Chat = {"model": request["model"], "messages": list(_messages(request))}
     if request.get("max_tokens") is not None:  # counting tokens needs none
         chat["max_completion_tokens"] = request["max_tokens"]

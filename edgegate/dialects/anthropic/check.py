@@ -10,6 +10,7 @@ from collections.abc import Callable, Mapping
 from typing import Any
 
 from edgegate.dialects.base import Json
+from edgegate.dialects.openai.check import check_chat
 from edgegate.errors import GatewayError, bad_request
 
 _ROLES = ("user", "assistant", "system")  # system in the middle: the newest models (tool_addition)
@@ -36,6 +37,14 @@ def check_messages(request: Json, *, limited: bool = True) -> None:
             check(value, name)
     if "stream" in request and type(request["stream"]) is not bool:
         raise _expected("true or false", "stream", request["stream"])
+
+
+def check_foreign(request: Json) -> None:
+    """Of a checked request that becomes a chat: fields that Anthropic does not have go into it as they are, where `stop` or
+    `seed` mean something."""
+    foreign = {name: value for name, value in request.items() if name not in _KNOWN}
+    if foreign:
+        check_chat({"model": "m", "messages": [{"role": "user", "content": ""}], **foreign})
 
 
 def _expected(what: str, param: str, value: Any) -> GatewayError:
@@ -213,3 +222,4 @@ _CHECKS: Mapping[str, Callable[[Any, str], None]] = {
     "context_management": _object,
     "cache_control": _object,
 }
+_KNOWN = _CHECKS.keys() | {"model", "messages", "max_tokens", "stream"}

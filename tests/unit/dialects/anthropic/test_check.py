@@ -133,3 +133,12 @@ def test_no_message_of_an_error_repeats_what_the_request_said() -> None:
     with pytest.raises(GatewayError) as caught:
         CLIENT.check(messages(system={"secret prompt": 1}))
     assert "secret" not in caught.value.message
+
+
+@pytest.mark.parametrize(("name", "value"), [("stop", 5), ("n", "two"), ("seed", []), ("response_format", 3)])
+def test_a_field_that_only_the_chat_has_must_be_as_the_chat_has_it(name: str, value: Any) -> None:
+    request = messages(**{name: value})
+    CLIENT.check(request)  # natively it is Anthropic's to judge
+    with pytest.raises(GatewayError) as caught:
+        CLIENT.neutral(request)
+    assert (caught.value.status, caught.value.param) == (400, name)
