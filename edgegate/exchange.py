@@ -171,7 +171,7 @@ class Exchange:
         Raises a 400 in the client's words. Sets `model` and `stream`."""
         if self._request is None:
             request = parse_object(self.body)
-            if self.model and self.client.format.startswith("openai.") and request.get("model") != self.model:
+            if self.model and self.client.model_in_body and request.get("model") != self.model:
                 # Azure's paths name the deployment: the body need not, and what it says does not count
                 self.body = splice(self.body, {"model": orjson.dumps(self.model)}, request)
                 request["model"] = self.model

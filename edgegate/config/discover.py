@@ -11,9 +11,8 @@ from typing import Any
 from urllib.parse import urlsplit
 
 from edgegate.config.model import ProviderOptions, Secret
-from edgegate.dialects.bedrock.address import bedrock_address
+from edgegate.dialects.clouds import bedrock_address, vertex_address
 from edgegate.dialects.compat import COMPAT
-from edgegate.dialects.gemini.vertex import vertex_address
 
 OLLAMA_PORT = 11434
 

@@ -218,6 +218,12 @@ class ClientFormat(Protocol):
     stream_type: bytes = b"text/event-stream; charset=utf-8"
     """Content type of its streams."""
 
+    model_in_body: bool = True
+    """Whether its requests name their model, beside or instead of the path."""
+
+    twins: Mapping[str, str] = {}
+    """Fields of the neutral form that only say again what another field says: such a one is not lost where the other is carried."""
+
     def model(self, request: Json) -> str:
         """The model that a checked request names; "" where the format has it in the path."""
         name: str = request.get("model") or ""

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from abc import ABC, abstractmethod
+
 from edgegate.dialects.base import Json
 from edgegate.dialects.failure import bad_reply, parsed
 from edgegate.errors import GatewayError
@@ -9,7 +11,7 @@ from edgegate.taps import Outcome
 from edgegate.wire.sse import EventReader, EventTooLarge
 
 
-class ChatEncoder:
+class ChatEncoder(ABC):
     """Tap: chat SSE -> a client's stream. To be inherited from: `_chunk` and `_end` append what is to be written.
 
     `_ended` is set once nothing more may be written. `_end` is called at `[DONE]`, and at the end of a whole stream that had
@@ -42,12 +44,14 @@ class ChatEncoder:
             self._end(written)
         return b"".join(written)
 
+    @abstractmethod
     def _chunk(self, chunk: Json, written: list[bytes]) -> None:
-        raise NotImplementedError
+        """One chunk of the chat."""
 
+    @abstractmethod
     def _end(self, written: list[bytes]) -> None:
-        raise NotImplementedError
+        """The ending, if the answer is whole."""
 
+    @abstractmethod
     def _failed(self, error: GatewayError) -> bytes:
         """The event that tells the client of a fault."""
-        raise NotImplementedError

@@ -134,8 +134,9 @@ class Translate:
                 wire = side.count(ask)
             case _:
                 wire = side.request(ask)
-        if "think" in wire.dropped and "reasoning_effort" in ask.chat and "reasoning_effort" not in wire.dropped:
-            wire.dropped.remove("think")  # Ollama's clients say both, and the effort was carried
+        for name, twin in ex.client.twins.items():
+            if name in wire.dropped and twin in ask.chat and twin not in wire.dropped:
+                wire.dropped.remove(name)
         ex.dropped, ex.mapped = wire.dropped, wire.mapped
         if wire.dropped and (target.provider.loss == "reject" or self._is_strict(ex)):
             names = ", ".join(wire.dropped)

@@ -98,7 +98,8 @@ def takes(target: Target, wire: WireRequest, where: str) -> None:
     try:
         target.takes(json.loads(wire.body))
     except Exception as error:
-        pytest.fail(f"{where}: {str(error)[:600]}")
+        error.add_note(where)
+        raise
 
 
 # -- losses

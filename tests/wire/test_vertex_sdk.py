@@ -12,7 +12,8 @@ from google.genai import types
 from google.oauth2.credentials import Credentials
 
 from edgegate.dialects.base import Ask
-from edgegate.dialects.gemini import BatchEmbedClient, EmbedClient, GenerateClient, StreamClient, VertexProvider, vertex_address
+from edgegate.dialects.clouds import vertex_address
+from edgegate.dialects.gemini import BatchEmbedClient, EmbedClient, GenerateClient, StreamClient, VertexProvider
 from edgegate.dialects.gemini.fields import named
 from edgegate.taps import Outcome
 

@@ -11,7 +11,7 @@ Client side: `client.py` and `embed_client.py` are the doors; `asking.py`, `conv
 from edgegate.dialects.gemini.client import CountTokensClient, GenerateClient, StreamClient
 from edgegate.dialects.gemini.embed_client import BatchEmbedClient, EmbedClient
 from edgegate.dialects.gemini.provider import GeminiProvider
-from edgegate.dialects.gemini.vertex import VertexProvider, vertex_address
+from edgegate.dialects.gemini.vertex import VertexProvider
 
 __all__ = [
     "BatchEmbedClient",
@@ -21,5 +21,4 @@ __all__ = [
     "GenerateClient",
     "StreamClient",
     "VertexProvider",
-    "vertex_address",
 ]

@@ -32,6 +32,7 @@ class GenerateClient(ClientSide):
     format = "gemini.generate"
     dialect = DIALECT
     operation = Operation.CHAT
+    model_in_body = False
 
     def streams(self, request: Json) -> bool:
         return False

@@ -29,6 +29,7 @@ class EmbedClient(ClientSide):
 
     format = "gemini.embed"
     dialect = DIALECT
+    model_in_body = False
     operation = Operation.EMBEDDINGS
 
     def streams(self, request: Json) -> bool:

@@ -8,7 +8,6 @@ embeddings: Vertex' own models answer `:predict`, Gemini's `:embedContent` and `
 
 from __future__ import annotations
 
-import re
 from collections.abc import Mapping
 from typing import Any
 
@@ -27,21 +26,9 @@ from edgegate.dialects.gemini.reading import parse
 from edgegate.dialects.losses import Losses
 from edgegate.errors import bad_request
 
-_LOCATION = re.compile(r"[a-z0-9][a-z0-9-]{0,62}")
 _GOOGLES = ("models/", "publishers/google/models/", "google/")
 _SETTINGS = ("taskType", "title", "autoTruncate", "documentOcr", "audioTrackExtraction")
 _READ = frozenset(("model", "input", "dimensions", "encoding_format", "requests", "outputDimensionality", *_SETTINGS))
-
-
-def vertex_address(location: str) -> str:
-    """The base URL for a location. `us` and `eu` are multi-regions with hosts of their own."""
-    if not _LOCATION.fullmatch(location):
-        raise ValueError(f"not a location of Google Cloud: {location!r}")
-    if location == "global":
-        return "https://aiplatform.googleapis.com"
-    if location in ("us", "eu"):
-        return f"https://aiplatform.{location}.rep.googleapis.com"
-    return f"https://{location}-aiplatform.googleapis.com"
 
 
 class VertexProvider(GeminiProvider):

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import Any
 
 from edgegate.dialects.base import Chat, ClientSide, Json, Operation
@@ -21,6 +22,7 @@ class OllamaErrors(ClientSide):
 
     dialect = DIALECT
     stream_type = NDJSON
+    twins: Mapping[str, str] = {"think": "reasoning_effort"}
 
     def model(self, request: Json) -> str:
         return plain_name(request["model"])

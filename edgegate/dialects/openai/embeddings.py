@@ -15,8 +15,9 @@ from typing import Any
 import orjson
 
 from edgegate.dialects.base import ClientSide, Json, Operation, Usage
+from edgegate.dialects.failure import bad_reply
 from edgegate.dialects.openai import fields
-from edgegate.dialects.openai.errors import DIALECT, bad_reply, render, render_event
+from edgegate.dialects.openai.errors import DIALECT, render, render_event
 from edgegate.dialects.openai.fields import Check, missing, unknown_value
 from edgegate.dialects.openai.quirks import Quirks
 from edgegate.errors import GatewayError, bad_request

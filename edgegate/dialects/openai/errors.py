@@ -15,6 +15,7 @@ from typing import Any
 import orjson
 
 from edgegate.dialects.base import Json
+from edgegate.dialects.failure import bad_reply
 from edgegate.dialects.openai.limits import wait_s
 from edgegate.errors import GatewayError, WireError, provider_error
 
@@ -118,11 +119,6 @@ def render_event(error: GatewayError) -> bytes:
 
 def without_secrets(text: str) -> str:
     return _SECRET.sub("***", text)
-
-
-def bad_reply(message: str) -> GatewayError:
-    """What the provider sent is not an answer. Another attempt may get one."""
-    return provider_error(502, "bad_reply", message, retryable=True)
 
 
 def hidden_error(value: Any) -> Json | None:

@@ -12,8 +12,8 @@ import orjson
 
 from edgegate.dialects.base import Ask, Json, Progress
 from edgegate.dialects.chat import read_usage
-from edgegate.dialects.failure import check_content
-from edgegate.dialects.openai.errors import bad_reply, from_event, hidden_error
+from edgegate.dialects.failure import bad_reply, check_content
+from edgegate.dialects.openai.errors import from_event, hidden_error
 from edgegate.dialects.openai.follow import BROKEN, broken, choices_of, index_of, reason_of, usage_in
 from edgegate.dialects.openai.neutral import neutral_call, neutral_parts, neutral_usage
 

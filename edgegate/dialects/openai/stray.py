@@ -6,10 +6,15 @@ not white space tells: no line of an event stream begins with `{`, `[` or `<`.
 
 from __future__ import annotations
 
+from abc import ABC, abstractmethod
+
 import orjson
 
-from edgegate.dialects.openai.errors import bad_reply, from_event, hidden_error
+from edgegate.dialects.base import Progress
+from edgegate.dialects.failure import bad_reply
+from edgegate.dialects.openai.errors import from_event, hidden_error
 from edgegate.errors import GatewayError
+from edgegate.wire.sse import EventTooLarge
 
 MAX_STRAY_BYTES = 64 * 1024
 """How much of such a body is kept to find an error in it; the rest is read and forgotten."""
@@ -49,6 +54,45 @@ class StrayBody:
         if self.error is None and self._held.strip():
             return bad_reply("The provider answered with something that is no event stream.")
         return self.error
+
+
+class EventStream(ABC):
+    """What taps of event streams share: not begun (the body may prove to be none); running; over (nothing goes on). To be
+    inherited from: `_read` makes of the bytes what goes on."""
+
+    __slots__ = ("_over", "_progress", "_stray")
+
+    def __init__(self, progress: Progress) -> None:
+        self._progress = progress
+        self._stray: StrayBody | None = StrayBody()
+        self._over = False
+
+    def feed(self, data: bytes) -> bytes:
+        if self._stray is not None:
+            data = self._stray.feed(data)
+            if not data:
+                self._progress.error = self._progress.error or self._stray.error
+                return b""
+            self._stray = None
+        if self._over:
+            return b""
+        try:
+            return self._read(data)
+        except EventTooLarge as error:
+            self._over = True
+            self._progress.error = bad_reply(f"The provider sent {error}.")
+            return b""
+
+    def _begun(self) -> bool:
+        """Whether there was a stream. Called at the end: if not, what came instead is the answer's error."""
+        if self._stray is None:
+            return True
+        self._progress.error = self._progress.error or self._stray.verdict()
+        return False
+
+    @abstractmethod
+    def _read(self, data: bytes) -> bytes:
+        """Bytes of events -> what goes on. May raise `EventTooLarge`."""
 
 
 def _in_json(text: bytes) -> GatewayError | None:

@@ -14,52 +14,35 @@ import orjson
 
 from edgegate.dialects.base import Ask, Json, Progress
 from edgegate.dialects.chat import DONE
-from edgegate.dialects.openai.errors import bad_reply
+from edgegate.dialects.failure import bad_reply
 from edgegate.dialects.openai.follow import Follower, choices_asked, choices_of, index_of, reason_of, usage_in
 from edgegate.dialects.openai.neutral import Calls, neutral_parts, neutral_usage
-from edgegate.dialects.openai.stray import StrayBody
+from edgegate.dialects.openai.stray import EventStream
 from edgegate.taps import Outcome
-from edgegate.wire.sse import Event, EventReader, EventTooLarge
+from edgegate.wire.sse import Event, EventReader
 
 
-class ToChat:
+class ToChat(EventStream):
     """States: not begun (see `stray.py`); running; over (`[DONE]` or an error was seen: nothing goes on)."""
 
-    __slots__ = ("_ask", "_calls", "_ended", "_follower", "_like", "_over", "_progress", "_reader", "_stray", "_told", "_usage")
+    __slots__ = ("_ask", "_calls", "_ended", "_follower", "_like", "_reader", "_told", "_usage")
 
     def __init__(self, ask: Ask, progress: Progress) -> None:
         self._ask = ask
-        self._progress = progress
+        super().__init__(progress)
         self._follower = Follower(progress, choices_asked(ask.chat))
         self._reader = EventReader()
-        self._stray: StrayBody | None = StrayBody()
-        self._over = False
         self._told: set[int] = set()  # choices whose role was told
         self._ended: set[int] = set()  # choices whose finish reason was told
         self._calls: dict[int, Calls] = {}
         self._usage: Json | None = None
         self._like: Json = {}  # id, time and model of the chunks that went on: those that are added here have the same
 
-    def feed(self, data: bytes) -> bytes:
-        if self._stray is not None:
-            data = self._stray.feed(data)
-            if not data:
-                self._progress.error = self._progress.error or self._stray.error
-                return b""
-            self._stray = None
-        if self._over:
-            return b""
-        try:
-            events = self._reader.feed(data)
-        except EventTooLarge as error:
-            self._progress.error = bad_reply(f"The provider sent {error}.")
-            self._over = True
-            return b""
-        return self._events(events)
+    def _read(self, data: bytes) -> bytes:
+        return self._events(self._reader.feed(data))
 
     def end(self, outcome: Outcome) -> bytes:
-        if self._stray is not None:
-            self._progress.error = self._progress.error or self._stray.verdict()
+        if not self._begun():
             return b""
         if self._over:
             return b""

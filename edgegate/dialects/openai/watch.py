@@ -18,7 +18,7 @@ import orjson
 
 from edgegate.dialects.base import Json, Progress
 from edgegate.dialects.chat import DONE
-from edgegate.dialects.openai.errors import bad_reply
+from edgegate.dialects.failure import bad_reply
 from edgegate.dialects.openai.follow import Follower
 from edgegate.dialects.openai.stray import StrayBody
 from edgegate.errors import GatewayError

@@ -16,51 +16,34 @@ import orjson
 from edgegate.dialects.base import Ask, Json, Progress
 from edgegate.dialects.chat import DONE
 from edgegate.dialects.failure import bad_reply
-from edgegate.dialects.openai.stray import StrayBody
+from edgegate.dialects.openai.stray import EventStream
 from edgegate.dialects.responses.faults import ended_early, event_failure
 from edgegate.dialects.responses.output import CALLS, finish_of, id_of, kind_of
 from edgegate.dialects.responses.signs import ENDS, PINGS, ended, kind_of_event, means_something, note_response, output_of
 from edgegate.dialects.responses.telling import Part, Telling
 from edgegate.taps import Outcome
-from edgegate.wire.sse import Event, EventReader, EventTooLarge
+from edgegate.wire.sse import Event, EventReader
 
 
-class ResponsesStream:
+class ResponsesStream(EventStream):
     """States: not begun (the body may prove to be no event stream, see `openai/stray.py`); running; over (the response has
     ended or failed: nothing goes on). `_part` is the one of the last piece of text, whose place is `_part_key`."""
 
-    __slots__ = ("_ask", "_over", "_part", "_part_key", "_progress", "_reader", "_stray", "_telling")
+    __slots__ = ("_ask", "_part", "_part_key", "_reader", "_telling")
 
     def __init__(self, ask: Ask, progress: Progress) -> None:
         self._ask = ask
-        self._progress = progress
+        super().__init__(progress)
         self._reader = EventReader()
-        self._stray: StrayBody | None = StrayBody()
-        self._over = False
         self._telling = Telling(ask)
         self._part: Part | None = None
         self._part_key: tuple[Any, ...] = ()
 
-    def feed(self, data: bytes) -> bytes:
-        if self._stray is not None:
-            data = self._stray.feed(data)
-            if not data:
-                self._progress.error = self._progress.error or self._stray.error
-                return b""
-            self._stray = None
-        if self._over:
-            return b""
-        try:
-            events = self._reader.feed(data)
-        except EventTooLarge as error:
-            self._over = True
-            self._progress.error = bad_reply(f"The provider sent {error}.")
-            return b""
-        return b"".join([self._event(event) for event in events])
+    def _read(self, data: bytes) -> bytes:
+        return b"".join([self._event(event) for event in self._reader.feed(data)])
 
     def end(self, outcome: Outcome) -> bytes:
-        if self._stray is not None:
-            self._progress.error = self._progress.error or self._stray.verdict()
+        if not self._begun():
             return b""
         if outcome is not Outcome.OK:
             return b""

@@ -14,12 +14,12 @@ import orjson
 
 from edgegate.dialects.base import Json, Progress
 from edgegate.dialects.failure import bad_reply
-from edgegate.dialects.openai.stray import StrayBody
+from edgegate.dialects.openai.stray import EventStream
 from edgegate.dialects.responses.faults import ended_early, event_failure
 from edgegate.dialects.responses.output import CALLS, finish_of, kind_of
 from edgegate.dialects.responses.signs import ENDS, PINGS, ended, kind_of_event, means_something, note_response, output_of
 from edgegate.taps import Outcome
-from edgegate.wire.sse import Event, EventReader, EventTooLarge, WholeEvents
+from edgegate.wire.sse import Event, EventReader, WholeEvents
 
 _BLANK_LINE = re.compile(rb"(?>\r\n|\n|\r)(?>\r\n|\n|\r)")
 _USUAL = tuple(
@@ -39,39 +39,23 @@ _USUAL = tuple(
 """How events begin that say nothing new about an answer that has started."""
 
 
-class ResponsesWatch:
+class ResponsesWatch(EventStream):
     """States: not begun (the body may prove to be no event stream, see `openai/stray.py`); running; over (an error was seen:
     nothing goes on). `_called`: an item that is a call has come."""
 
-    __slots__ = ("_called", "_over", "_progress", "_stray", "_whole")
+    __slots__ = ("_called", "_whole")
 
     def __init__(self, progress: Progress) -> None:
-        self._progress = progress
+        super().__init__(progress)
         self._whole = WholeEvents()
-        self._stray: StrayBody | None = StrayBody()
-        self._over = False
         self._called = False
 
-    def feed(self, data: bytes) -> bytes:
-        if self._stray is not None:
-            data = self._stray.feed(data)
-            if not data:
-                self._progress.error = self._progress.error or self._stray.error
-                return b""
-            self._stray = None
-        if self._over:
-            return b""
-        try:
-            run = self._whole.feed(data)
-        except EventTooLarge as error:
-            self._over = True
-            self._progress.error = bad_reply(f"The provider sent {error}.")
-            return b""
+    def _read(self, data: bytes) -> bytes:
+        run = self._whole.feed(data)
         return self._events(run) if run else run
 
     def end(self, outcome: Outcome) -> bytes:
-        if self._stray is not None:
-            self._progress.error = self._progress.error or self._stray.verdict()
+        if not self._begun():
             return b""
         rest = self._whole.rest()
         if not rest or outcome is not Outcome.OK or self._over:

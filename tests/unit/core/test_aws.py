@@ -17,7 +17,7 @@ from urllib.parse import parse_qs
 import pytest
 from aiohttp import web
 
-from edgegate.dialects.bedrock.address import bedrock_address
+from edgegate.dialects.clouds import bedrock_address
 from edgegate.errors import GatewayError
 from edgegate.upstream import aws_sources
 from edgegate.upstream.aws import AwsCredential, region_of

@@ -10,7 +10,7 @@ import pytest
 
 from edgegate.errors import GatewayError
 from edgegate.upstream.bearer import CommandToken, FileToken
-from tests.unit.core.parts import Clock, Provider, live, providers
+from tests.unit.core.parts import Clock, Provider, live, providers, until
 
 
 def line(token: FileToken | CommandToken) -> bytes:
@@ -79,7 +79,7 @@ async def test_a_caller_that_leaves_takes_nobody_elses_token_along() -> None:
     token = CommandToken(command("import time; time.sleep(0.3); print('late')"), 60, Clock())
     leaving = asyncio.create_task(token.refresh())
     staying = asyncio.create_task(token.refresh())
-    await asyncio.sleep(0.05)
+    await until(lambda: token._run is not None)
     leaving.cancel()
     await staying
     assert line(token) == b"Bearer late"

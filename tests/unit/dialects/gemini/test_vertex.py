@@ -8,7 +8,8 @@ import orjson
 import pytest
 
 from edgegate.dialects.base import Ask, Progress, TokenCounter
-from edgegate.dialects.gemini import GeminiProvider, VertexProvider, vertex_address
+from edgegate.dialects.clouds import vertex_address
+from edgegate.dialects.gemini import GeminiProvider, VertexProvider
 from edgegate.errors import GatewayError
 
 VERTEX = VertexProvider("my-project", "europe-west4")
