@@ -18,6 +18,7 @@ from edgegate.dialects.anthropic.turns import split_turns
 from edgegate.dialects.base import Ask, Chat, Json
 from edgegate.dialects.chat import max_tokens_of
 from edgegate.dialects.custom import as_functions
+from edgegate.dialects.openai.known import says_something
 from edgegate.errors import bad_request
 
 EXTENSIONS = (
@@ -101,8 +102,7 @@ def messages_request(ask: Ask, default_max_tokens: int) -> tuple[Json, Notes]:
         plain = len(system) == 1 and system[0].keys() == {"type", "text"}
         body["system"] = system[0]["text"] if plain else system
     for name, value in chat.items():
-        # `x-` fields are meant for the gateway. `seed: 0` is a seed.
-        if name not in _READ and not name.startswith("x-") and (value not in _DEFAULTS or (name == "seed" and value is not None)):
+        if name not in _READ and says_something(name, value, _DEFAULTS):
             notes.drop(name)
     return body, notes
 

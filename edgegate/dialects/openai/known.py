@@ -15,6 +15,7 @@ Fields that begin with `x-` are meant for the gateway. A provider's row can keep
 from __future__ import annotations
 
 import re
+from typing import Any
 
 from edgegate.dialects.base import Json
 
@@ -60,6 +61,14 @@ _RESPONSES = re.compile(
     r"web_search|code_interpreter|file_search|computer|image_generation|mcp|local_shell|shell|apply_patch|"
     r"tool_search|namespace|programmatic_tool_calling"
 )
+
+
+def says_something(name: str, value: Any, defaults: tuple[Any, ...]) -> bool:
+    """Whether leaving a field out would be a loss. `x-` fields are meant for the gateway; `defaults` are what the chat's own
+    fields are without being set (`seed: 0` is a seed). Of a field that is none of its own, nobody knows what `false` means."""
+    if value is None or value == {} or value == [] or name.startswith("x-"):
+        return False
+    return value not in defaults or name == "seed" or name not in OPENAI_FIELDS
 
 
 def is_known(name: str, fields: frozenset[str] | None, keeps: frozenset[str]) -> bool:

@@ -13,7 +13,7 @@ from typing import Any
 from edgegate.dialects.base import Ask, Chat, Json
 from edgegate.dialects.chat import marks_cache, max_tokens_of
 from edgegate.dialects.losses import Losses
-from edgegate.dialects.openai.known import TIERS
+from edgegate.dialects.openai.known import TIERS, says_something
 from edgegate.dialects.openai.quirks import PLAIN_MODELS
 from edgegate.dialects.openai.request import is_reasoning
 from edgegate.dialects.responses.offer import write_tools
@@ -118,8 +118,7 @@ def responses_body(ask: Ask) -> tuple[Json, Losses]:
         body["include"] = list(dict.fromkeys(include))
     _state(ask, body, stored, losses)
     for name, value in chat.items():
-        # `x-` fields are meant for the gateway. `seed: 0` is a seed.
-        if name not in _READ and not name.startswith("x-") and (value not in _DEFAULTS or (name == "seed" and value is not None)):
+        if name not in _READ and says_something(name, value, _DEFAULTS):
             losses.drop(name)
     return body, losses
 
