@@ -11,6 +11,9 @@ import enum
 from dataclasses import dataclass
 from typing import Any
 
+_STAYS = frozenset({"context_length_exceeded", "content_filter", "content_policy_violation", "insufficient_quota"})
+"""Codes of refusals that another attempt at the same place does not change."""
+
 
 class Source(enum.StrEnum):
     """Whose fault it is; shown to the caller as `x-edgegate-error-source`."""
@@ -65,6 +68,20 @@ class GatewayError(Exception):
         self.wire = wire
         self.details = details
 
+    def again(self) -> GatewayError:
+        """The same error for another exchange: an exception that is raised twice gathers both traces."""
+        return GatewayError(
+            self.status,
+            self.code,
+            self.message,
+            param=self.param,
+            retryable=self.retryable,
+            source=self.source,
+            retry_after_s=self.retry_after_s,
+            wire=self.wire,
+            details=self.details,
+        )
+
 
 def bad_request(message: str, param: str | None = None, *, code: str = "invalid_request", status: int = 400) -> GatewayError:
     """An error in what the client sent. `message` names the field and what was expected."""
@@ -84,10 +101,11 @@ def provider_error(
 ) -> GatewayError:
     """An error that a provider reported, or caused by how it answered.
 
-    Unless told otherwise, timeouts (408), conflicts (409), rate limits (429) and every 5xx are worth another attempt.
+    Unless told otherwise, timeouts (408), conflicts (409), rate limits (429) and every 5xx are worth another attempt; what is
+    refused for a reason that stays, such as a prompt that is too long, is not, whatever its status.
     """
     if retryable is None:
-        retryable = status in (408, 409, 429) or status >= 500
+        retryable = (status in (408, 409, 425, 429) or status >= 500) and code not in _STAYS
     return GatewayError(
         status,
         code,

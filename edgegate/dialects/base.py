@@ -75,6 +75,9 @@ class Progress:
     error: GatewayError | None = None
     model: str = ""  # as the provider named it
     finish_reason: str = ""  # in OpenAI's words
+    spoilt: int = 0  # events that were no JSON objects and were left out, see `spoilt.py`
+    spoilt_row: int = 0  # how many of them came one after the other, up to the last
+    spoilt_at: int = 0  # what `events` was when the last one came
 
 
 @dataclass(frozen=True, slots=True)
@@ -179,6 +182,15 @@ class TokenCounter(Protocol):
 
     def counted(self, ask: Ask, body: bytes) -> int:
         """Its plain 200 reply -> input tokens. Raises as `whole` does."""
+        ...
+
+
+@runtime_checkable
+class Prefiller(Protocol):
+    """A provider side some of whose models go on writing an assistant message that the chat ends with."""
+
+    def prefills(self, model: str) -> bool:
+        """Whether this model does. The message is marked `prefix: True` in the chat."""
         ...
 
 

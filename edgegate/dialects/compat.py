@@ -96,7 +96,7 @@ _ROWS = (
         "DEEPSEEK_API_KEY",
         ("deepseek-",),
         # a thinking model refuses a tool loop without its own reasoning (deepseek/chat-*-toolresult-*)
-        Quirks(paths=CHAT_AND_RESPONSES, max_tokens=MaxTokens.OLD, keeps=_THINKING),
+        Quirks(paths=CHAT_AND_RESPONSES, max_tokens=MaxTokens.OLD, keeps=_THINKING, prefix="prefix"),  # known to its /beta only
     ),
     Compat(
         "openrouter",
@@ -150,7 +150,7 @@ _ROWS = (
         "https://api.moonshot.ai/v1",
         "MOONSHOT_API_KEY",
         ("kimi-", "moonshot-"),
-        Quirks(paths=CHAT, max_tokens=MaxTokens.OLD, keeps=_THINKING),
+        Quirks(paths=CHAT, max_tokens=MaxTokens.OLD, keeps=_THINKING, prefix="partial"),
     ),
     Compat(
         "zai",
@@ -227,11 +227,20 @@ _ROWS = (
         "vllm",
         "http://127.0.0.1:8000/v1",
         "VLLM_API_KEY",
-        quirks=Quirks(max_tokens=MaxTokens.OLD, keeps=_REASONING, rerank=_RERANK),
+        quirks=Quirks(
+            max_tokens=MaxTokens.OLD,
+            keeps=_REASONING,
+            continues={"continue_final_message": True, "add_generation_prompt": False},
+            rerank=_RERANK,
+        ),
         keyless=True,
     ),
     Compat(
-        "sglang", "http://127.0.0.1:30000/v1", "SGLANG_API_KEY", quirks=Quirks(max_tokens=MaxTokens.OLD, keeps=_REASONING), keyless=True
+        "sglang",
+        "http://127.0.0.1:30000/v1",
+        "SGLANG_API_KEY",
+        quirks=Quirks(max_tokens=MaxTokens.OLD, keeps=_REASONING, continues={"continue_final_message": True}),
+        keyless=True,
     ),
     Compat("lmstudio", "http://127.0.0.1:1234/v1", "LMSTUDIO_API_KEY", quirks=_OLD_LIMIT_LISTS, keyless=True),
     Compat(

@@ -1,6 +1,7 @@
-"""What the error replies of different providers have in common: a code per status, Retry-After, and bodies that are no JSON.
+"""What the error replies of different providers have in common: a code per status, and bodies that are no JSON.
 
-Nothing here raises, whatever the body is. How a provider words its errors is the business of its own dialect.
+Nothing here raises, whatever the body is. What its words say is read in `reasons.py`, how long to wait in `waits.py`; the form of
+a provider's errors is the business of its own dialect.
 """
 
 from __future__ import annotations
@@ -10,6 +11,8 @@ from typing import Any
 
 import orjson
 
+from edgegate.dialects.reasons import reason
+from edgegate.dialects.waits import asked_wait_s
 from edgegate.errors import GatewayError, WireError, provider_error
 
 _CODES = {
@@ -30,18 +33,6 @@ _MAX_WORDS = 500
 
 def code_for(status: int) -> str:
     return _CODES.get(status) or ("invalid_request" if status < 500 else "server_error")
-
-
-def retry_after_s(headers: Mapping[str, str]) -> float | None:
-    """Seconds of `retry-after-ms` or `retry-after`. The form with a date needs a clock and is not read."""
-    for name, unit in (("retry-after-ms", 1000.0), ("retry-after", 1.0)):
-        try:
-            seconds = float(headers[name]) / unit
-        except (KeyError, ValueError):
-            continue
-        if 0 <= seconds < 1e9:
-            return seconds
-    return None
 
 
 def parsed(body: bytes) -> Any:
@@ -73,15 +64,16 @@ def failed(
     param: str | None = None,
     details: dict[str, Any] | None = None,
 ) -> GatewayError:
-    """The error for a reply that is not 2xx. A redirect, or a status that is none, is the provider's fault: 502."""
+    """The error for a reply that is not 2xx. A redirect, or a status that is none, is the provider's fault: 502. Without a code of
+    the dialect's own, the words say which it is, then the status."""
     if not 400 <= status <= 599:
         status = 502
     wire = WireError(dialect, body, headers.get("content-type", ""))
     return provider_error(
         status,
-        code or code_for(status),
+        code or reason(status, message) or code_for(status),
         message[: _MAX_WORDS * 4],
-        retry_after_s=retry_after_s(headers),
+        retry_after_s=asked_wait_s(status, headers, message),
         wire=wire,
         details=details,
         param=param,
@@ -91,6 +83,11 @@ def failed(
 def bad_reply(message: str) -> GatewayError:
     """The error for a 2xx reply that cannot be understood, or holds no answer."""
     return provider_error(502, "bad_reply", message)
+
+
+def ended_early(who: str) -> GatewayError:
+    """The error for a stream's terminal event that comes before the finish reason: it must not make the answer look whole."""
+    return provider_error(502, "incomplete_reply", f"{who} ended its stream without a finish reason")
 
 
 def check_content(content: Any, who: str) -> None:

@@ -100,6 +100,8 @@ FAULTS = [
     Fault("a gzip bomb", lambda v: [send(http(_bomb(), b"content-encoding: gzip", type=v.type))], begun=False),
     Fault("gzip that is cut", lambda v: [send(http(_cut(v), b"content-encoding: gzip", type=v.type))], begun=None),
     Fault("an event that is not JSON", lambda v: [send(v.stream(mid(v) + v.rubbish() + rest(v)))], only=SSE),
+    Fault("an event that is not JSON first", lambda v: [send(v.stream(v.rubbish() + mid(v) + rest(v)))], begun=False, only=SSE),
+    Fault("an event that is not JSON, in the place of the finish", lambda v: [send(v.stream(mid(v) + v.rubbish()))], only=SSE),
     Fault("an event of 20 MB", lambda v: [send(v.stream(mid(v) + v.long(20 << 20))), wait_gone], only=SSE),
     Fault("an event of 30 MB", lambda v: [send(v.stream(mid(v) + v.long(30 << 20))), wait_gone], only=EVENTS),
     Fault(
@@ -387,7 +389,7 @@ NATIVE: dict[str, tuple[str, bytes, bytes, bytes]] = {
 
 @pytest.mark.parametrize("surface", list(NATIVE))
 @pytest.mark.parametrize("end", [b"0\r\n\r\n", b""], ids=["tidy end", "cut"])
-@pytest.mark.parametrize("cut", ["half", "without its line end", "rubbish", "nothing"])
+@pytest.mark.parametrize("cut", ["half", "without its line end", "rubbish", "nothing", "damaged"])
 def test_a_native_stream_that_breaks_off_ends_with_an_error_on_a_line_of_its_own(
     cut: str, end: bytes, surface: str, gateway: Live, client: RawClient, provider: Provider
 ) -> None:
@@ -397,6 +399,7 @@ def test_a_native_stream_that_breaks_off_ends_with_an_error_on_a_line_of_its_own
         "without its line end": second.rstrip(b"\n"),
         "rubbish": b"\x00\xff rubbish",
         "nothing": b"",
+        "damaged": second.rstrip(b"\n")[:-3] + b"\n\n" + second,
     }[cut]
     head = b"HTTP/1.1 200 OK\r\ncontent-type: " + kind + b"\r\ntransfer-encoding: chunked\r\n\r\n"
     provider.plays(Play([send(head + chunk(first + more) + end), close]))
@@ -405,3 +408,4 @@ def test_a_native_stream_that_breaks_off_ends_with_an_error_on_a_line_of_its_own
     assert (seen.ends, len(seen.errors)) == (0, 1)
     assert seen.last_is_error
     assert seen.text.startswith("Hello")
+    assert cut != "damaged" or seen.text == "Hello"

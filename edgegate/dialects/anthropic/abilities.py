@@ -16,13 +16,15 @@ _VERSION = re.compile(r"claude-(?:[a-z]+-)?(\d{1,2})(?:[-.](\d{1,2}))?(?!\d)")
 class Abilities:
     """thinking: whether the model reasons on request. adaptive: it takes `output_config.effort` and `thinking: adaptive`,
     otherwise a token budget. sampling: it takes temperature, top_p and top_k; `top_p_too`: top_p beside temperature.
-    schema: it takes `output_config.format` and strict tools."""
+    schema: it takes `output_config.format` and strict tools. prefill: it goes on writing an assistant message that the request
+    ends with; newer models answer 400 "does not support assistant message prefill"."""
 
     thinking: bool
     adaptive: bool
     sampling: bool
     top_p_too: bool
     schema: bool
+    prefill: bool = False
 
 
 _FOREIGN = Abilities(thinking=True, adaptive=False, sampling=True, top_p_too=True, schema=True)
@@ -39,4 +41,5 @@ def abilities_of(model: str) -> Abilities:
         sampling=version < (4, 7),
         top_p_too=version < (4, 1),
         schema=version >= (4, 1),
+        prefill=version < (4, 6),
     )

@@ -8,8 +8,6 @@ from __future__ import annotations
 
 import re
 from collections.abc import Mapping
-from datetime import datetime
-from email.utils import parsedate_to_datetime
 from typing import Any
 
 import orjson
@@ -17,12 +15,12 @@ import orjson
 from edgegate.dialects.anthropic.words import DIALECT, ERROR_STATUS, error_type
 from edgegate.dialects.base import Json
 from edgegate.dialects.failure import code_for, parsed, words_of
+from edgegate.dialects.reasons import reason
+from edgegate.dialects.waits import wait_s
 from edgegate.errors import GatewayError, WireError, provider_error
 
 _MAX_MESSAGE = 2000  # characters; the longest real ones list a hundred model names
-_MAX_WAIT_S = 86400.0  # no limit of the API resets later; more is a misread header
 _CREDENTIAL = re.compile(r"sk-ant-[\w-]{4,}")
-_LIMITS = ("requests", "tokens", "input-tokens", "output-tokens")
 
 
 def error_body(error: GatewayError, request_id: str) -> bytes:
@@ -63,7 +61,7 @@ def reply_error(status: int, headers: Mapping[str, str], body: bytes) -> Gateway
     """The error for a reply that is not 2xx."""
     if not 400 <= status <= 599:  # a redirect is never followed
         status = 502
-    wait = _wait_s(headers) if status in (429, 503, 529) or "retry-after" in headers or "retry-after-ms" in headers else None
+    wait = wait_s(headers, status)
     again = {"true": True, "false": False}.get(headers.get("x-should-retry", ""))
     value = parsed(body)
     error = error_of(value)
@@ -96,50 +94,4 @@ def _code(status: int, type: str, message: str) -> str:
     """OpenAI's code for the faults that apps react to, the type's otherwise."""
     if status == 404 or type == "not_found_error":
         return "model_not_found" if message.startswith("model:") else "not_found"
-    if type == "invalid_request_error":
-        if "prompt is too long" in message or "exceed context limit" in message:
-            return "context_length_exceeded"
-        if "content filtering policy" in message:
-            return "content_filter"
-        if "credit balance is too low" in message:
-            return "insufficient_quota"
-    return "overloaded" if status == 529 else code_for(status)
-
-
-def _wait_s(headers: Mapping[str, str]) -> float | None:
-    """Seconds to wait: `retry-after-ms`, `retry-after` (seconds or a date), else until the last limit that is used up is
-    reset. Dates count from the reply's own `date`: there is no clock here."""
-    for name, unit in (("retry-after-ms", 1000.0), ("retry-after", 1.0)):
-        try:
-            seconds = float(headers[name]) / unit
-        except (KeyError, ValueError):
-            continue
-        if seconds >= 0:
-            return min(seconds, _MAX_WAIT_S)
-    now = _http_date(headers.get("date", ""))
-    if now is None:
-        return None
-    until = [_http_date(headers.get("retry-after", ""))]
-    until += [
-        _rfc3339(headers.get(f"anthropic-ratelimit-{limit}-reset", ""))
-        for limit in _LIMITS
-        if headers.get(f"anthropic-ratelimit-{limit}-remaining") == "0"
-    ]
-    waits = [(moment - now).total_seconds() for moment in until if moment is not None]
-    return min(max(0.0, *waits), _MAX_WAIT_S) if waits else None
-
-
-def _http_date(text: str) -> datetime | None:
-    try:
-        moment = parsedate_to_datetime(text)
-    except ValueError:
-        return None
-    return moment if moment.tzinfo is not None else None
-
-
-def _rfc3339(text: str) -> datetime | None:
-    try:
-        moment = datetime.fromisoformat(text)
-    except ValueError:
-        return None
-    return moment if moment.tzinfo is not None else None
+    return reason(status, message) or ("overloaded" if status == 529 else code_for(status))

@@ -4,11 +4,10 @@ from __future__ import annotations
 
 from typing import Any
 
-import orjson
-
 from edgegate.dialects.anthropic.usage import Tally
 from edgegate.dialects.anthropic.words import finish_reason
 from edgegate.dialects.base import Json, Progress
+from edgegate.dialects.spoilt import readable
 from edgegate.wire.sse import Event
 
 _OPENING_TEXT = {"text": "text", "thinking": "thinking"}
@@ -19,14 +18,19 @@ class Malformed(ValueError):
     """An event that is not what its name says."""
 
 
+class Spoilt(Malformed):
+    """An event that is no JSON object. It is left out, but for those that what follows hangs on."""
+
+
+OPENING = frozenset({b"message_start", b"content_block_start"})
+"""Names of events that cannot be left out: clients look up what later pieces belong to."""
+
+
 def document(data: bytes) -> Json:
     """The JSON object of an event."""
-    try:
-        value = orjson.loads(data)
-    except orjson.JSONDecodeError as error:
-        raise Malformed("an event of the provider's stream is not JSON") from error
+    value = readable(data)
     if type(value) is not dict:
-        raise Malformed("an event of the provider's stream is not a JSON object")
+        raise Spoilt("an event of the provider's stream is not a JSON object")
     return value
 
 

@@ -6,6 +6,7 @@ from collections.abc import Mapping
 
 import orjson
 
+from edgegate.dialects.anthropic.abilities import abilities_of
 from edgegate.dialects.anthropic.counting import count_body, counted
 from edgegate.dialects.anthropic.errors import reply_error
 from edgegate.dialects.anthropic.notes import Notes
@@ -22,7 +23,7 @@ _NATIVE: Mapping[str, str] = {FORMAT: PATH, COUNT_FORMAT: COUNT_PATH}
 
 
 class AnthropicProvider:
-    """See `ProviderSide` and `TokenCounter`. `default_max_tokens` is sent where the chat has no limit: the API wants one."""
+    """See `ProviderSide`, `TokenCounter` and `Prefiller`. `default_max_tokens` is sent where the chat has no limit: the API wants one."""
 
     name = DIALECT
     native = _NATIVE
@@ -44,6 +45,9 @@ class AnthropicProvider:
 
     def counted(self, ask: Ask, body: bytes) -> int:
         return counted(body, Progress())
+
+    def prefills(self, model: str) -> bool:
+        return abilities_of(model).prefill
 
     def whole(self, ask: Ask, body: bytes, progress: Progress) -> bytes:
         return chat_completion(ask, body, progress)

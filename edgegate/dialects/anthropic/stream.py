@@ -17,12 +17,14 @@ from edgegate.dialects.anthropic.citations import annotation
 from edgegate.dialects.anthropic.custom import Stands
 from edgegate.dialects.anthropic.errors import event_error
 from edgegate.dialects.anthropic.frames import DELTA, deltas_only, documents
-from edgegate.dialects.anthropic.noting import Malformed, Noting, document, member, name_of
+from edgegate.dialects.anthropic.noting import OPENING, Malformed, Noting, Spoilt, document, member, name_of
 from edgegate.dialects.anthropic.reply import call_extra, finishing
 from edgegate.dialects.base import Ask, Json, Progress
 from edgegate.dialects.chat import DONE, ChunkWriter
 from edgegate.dialects.custom import text_in
 from edgegate.dialects.failure import bad_reply, parsed
+from edgegate.dialects.spoilt import check_end, leave_out
+from edgegate.dialects.spoilt import document as sound
 from edgegate.taps import Outcome
 from edgegate.wire.sse import MAX_EVENT_BYTES, EventReader, EventTooLarge, WholeEvents
 
@@ -80,16 +82,25 @@ class MessageStream:
         try:
             number = deltas_only(data)
             if number == 1:  # most reads of most streams
-                self._progress.events += 1
-                return self._delta(document(data[_HEAD:-2]))
+                return self._piece(data[_HEAD:-2])
             if number:
-                self._progress.events += number
-                written.extend(self._delta(document(text)) for text in documents(data))
+                written.extend(self._piece(text) for text in documents(data))
             else:
                 self._read(data, written)
         except Malformed as error:
             written.append(self._fail(str(error)))
         return b"".join(written)
+
+    def _piece(self, data: bytes) -> bytes:
+        """The data of one content delta."""
+        if self._over:
+            return b""
+        value = sound(data, self._progress)
+        if value is None:
+            self._over = self._progress.error is not None
+            return b""
+        self._progress.events += 1
+        return self._delta(value)
 
     def end(self, outcome: Outcome) -> bytes:
         rest = self._whole.rest()
@@ -105,18 +116,24 @@ class MessageStream:
             self._fail(str(error))
         if not self._over and self._progress.finished:  # message_stop may be missing
             written.append(self._done())
+        check_end(self._progress)
         return b"".join(written)
 
     def _read(self, data: bytes, written: list[bytes]) -> None:
         for event in self._reader.feed(data):
-            self._event(name_of(event), event.data, written)
+            try:
+                self._event(name_of(event), event.data, written)
+            except Spoilt:
+                if event.name in OPENING:
+                    raise
+                leave_out(event.data, self._progress)
+                self._over = self._progress.error is not None
             if self._over:
                 return
 
     def _event(self, name: str, data: bytes, written: list[bytes]) -> None:
         if name == "ping":
             return
-        self._progress.events += 1
         if name == "content_block_delta":
             written.append(self._delta(document(data)))
         elif name == "content_block_start":
@@ -145,6 +162,7 @@ class MessageStream:
         elif name == "error":
             self._over = True
             self._progress.error = event_error(parsed(data), data)
+        self._progress.events += 1
 
     def _begin(self, kind: Any, block: Json) -> None:
         self._kind = kind
@@ -221,6 +239,8 @@ class MessageStream:
         if self._kind == "custom":
             self._arguments = True
             self._hold(piece)
+        elif self._kind is None and self._progress.spoilt:
+            raise Malformed("the beginning of a tool call of the provider's stream is lost")
         return b""
 
     def _hold(self, piece: str) -> None:

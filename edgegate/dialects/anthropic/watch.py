@@ -1,25 +1,23 @@
 """The tap for a native message stream: bytes go on unchanged, in whole events, and `Progress` is read out of them.
 
-Once the answer has started, a read of nothing but content deltas is counted and not parsed (see `frames`). An `error` event
-is not passed on, nor anything after it: whoever ends the stream writes the error, for the client's dialect. Nothing goes on
-behind `message_stop` either; a whole answer that lacks it gets it, since clients wait for it.
+Once the answer has started, a read of nothing but content deltas is only counted (see `frames`). An event that is no JSON is
+taken out, or breaks the stream (see `spoilt.py`). An `error` event is not passed on, nor anything after it: whoever ends the
+stream writes the error, for the client's dialect. Nothing goes on behind `message_stop` either; a whole answer that lacks it gets
+it, since clients wait for it.
 """
 
 from __future__ import annotations
 
-import re
-
 from edgegate.dialects.anthropic.errors import event_error
-from edgegate.dialects.anthropic.frames import deltas_only
-from edgegate.dialects.anthropic.noting import Malformed, Noting, document, name_of
+from edgegate.dialects.anthropic.frames import deltas_only, documents
+from edgegate.dialects.anthropic.noting import OPENING, Malformed, Noting, Spoilt, document, name_of
 from edgegate.dialects.base import Progress
 from edgegate.dialects.failure import bad_reply, parsed
+from edgegate.dialects.spoilt import all_sound, check_end, leave_out, sound_events, start_of_event
 from edgegate.taps import Outcome
 from edgegate.wire.sse import Event, EventReader, EventTooLarge, WholeEvents
 
 MESSAGE_STOP = b'event: message_stop\ndata: {"type":"message_stop"}\n\n'
-
-_BLANK_LINE = re.compile(rb"(?:\r\n|\n|\r(?!\n)){2}")
 
 
 class Watch:
@@ -47,10 +45,12 @@ class Watch:
         if not data:
             return data
         progress = self._progress
-        if progress.started and (number := deltas_only(data)):
+        if progress.started and (number := deltas_only(data)) and all_sound(documents(data)):
             progress.events += number
             return data
-        return self._read(data, self._reader.feed(data))
+        spoilt = progress.spoilt
+        out = self._read(data, self._reader.feed(data))
+        return out if progress.spoilt == spoilt else sound_events(out)
 
     def end(self, outcome: Outcome) -> bytes:
         """A last event without its blank line goes on if it is whole and the answer with it: then nothing can follow it. So
@@ -63,6 +63,7 @@ class Watch:
             rest = self._read(rest.rstrip(b"\r\n") + b"\n\n", events)
         elif rest.strip():
             rest = b""  # half an event
+        check_end(self._progress)
         if not self._progress.finished or self._progress.error is not None:
             return b""
         return rest if self._over else rest + MESSAGE_STOP
@@ -72,13 +73,16 @@ class Watch:
             try:
                 self._note(event)
             except Malformed as error:
-                self._fail(str(error))
+                if isinstance(error, Spoilt) and event.name not in OPENING:
+                    leave_out(event.data, self._progress)
+                else:
+                    self._fail(str(error))
             if self._progress.error is not None:
                 self._over = True
-                return data[: _start_of(data, at)]
+                return data[: start_of_event(data, at)]
             if self._over:
                 if at < len(events) - 1:
-                    data = data[: _start_of(data, at + 1)]
+                    data = data[: start_of_event(data, at + 1)]
                 self._owes_lf = data.endswith(b"\r")
                 return data
         return data
@@ -88,37 +92,27 @@ class Watch:
         progress = self._progress
         if name == "ping":
             return
+        if name == "error":
+            progress.error = event_error(parsed(event.data), event.data)
+            return
+        value = document(event.data)
         progress.events += 1
         if name == "content_block_delta":
             if not progress.started:
-                self._noting.block_delta(document(event.data))
+                self._noting.block_delta(value)
         elif name == "content_block_start":
             if not progress.started:
-                self._noting.block_start(document(event.data))
+                self._noting.block_start(value)
         elif name == "message_start":
-            self._noting.message_start(document(event.data))
+            self._noting.message_start(value)
         elif name == "message_delta":
-            self._noting.message_delta(document(event.data))
+            self._noting.message_delta(value)
         elif name == "message_stop":
             if not progress.finished:
                 raise Malformed("the provider ended its stream without a stop reason")
             self._over = True
-        elif name == "error":
-            progress.error = event_error(parsed(event.data), event.data)
 
     def _fail(self, message: str) -> bytes:
         self._over = True
         self._progress.error = bad_reply(message)
         return b""
-
-
-def _start_of(data: bytes, number: int) -> int:
-    """Where event `number` of a run of whole events begins. Only called once nothing more is to go on."""
-    start = 0
-    reader = EventReader()
-    for blank in _BLANK_LINE.finditer(data):
-        if number == 0:
-            break
-        number -= len(reader.feed(data[start : blank.end()]))
-        start = blank.end()
-    return start

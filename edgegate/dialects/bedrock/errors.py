@@ -11,6 +11,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from edgegate.dialects.failure import code_for, failed, parsed, words_of
+from edgegate.dialects.reasons import reason
 from edgegate.errors import GatewayError, provider_error
 from edgegate.wire.eventstream import Frame
 
@@ -44,12 +45,6 @@ _STATUS: Mapping[str, int] = {
     "UnrecognizedClientException": 401,
 }
 _CODES: Mapping[str, str] = {"ModelErrorException": "provider_error", "ModelStreamErrorException": "provider_error"}
-_TOO_LONG = re.compile(
-    r"input is too long|prompt is too long|too many input tokens|input tokens exceeded"
-    r"|exceeds? (?:the )?(?:context|maximum (?:context|input|allowed|sequence))"
-    r"|exceed context limit|context length|context window|maximum number of (?:input )?tokens|number of input tokens exceeds",
-    re.IGNORECASE,
-)
 _NO_MODEL = re.compile(
     r"model identifier is invalid|could not resolve the foundation model|model not found|end of its life|"
     r"invocation of model id .* (?:isn.t|is not) supported|model id is not found",
@@ -71,8 +66,6 @@ def reply_error(status: int, headers: Mapping[str, str], body: bytes) -> Gateway
     error = failed(DIALECT, status, headers, body, message, code=_code(kind, status, said), details={"type": kind} if kind else None)
     if _BEARER.search(said) or _KEY_IDS.search(said):
         error.wire = None
-    if kind == "ServiceQuotaExceededException":
-        error.retryable = False
     return error
 
 
@@ -118,13 +111,11 @@ def _kind(text: str) -> str:
 
 def _code(kind: str, status: int, message: str) -> str:
     """OpenAI's code for the faults that apps react to."""
-    if status in (400, 413) and _TOO_LONG.search(message):
-        return "context_length_exceeded"
     if status in (400, 404) and _NO_MODEL.search(message):
         return "model_not_found"
     if kind == "ServiceQuotaExceededException":
         return "insufficient_quota"
-    return _CODES.get(kind) or code_for(status)
+    return reason(status, message) or _CODES.get(kind) or code_for(status)
 
 
 def _safe(message: str) -> str:

@@ -9,6 +9,7 @@ from edgegate.dialects.along import ReadAlong
 from edgegate.dialects.base import Ask, HeaderList, Json, Progress, WireRequest
 from edgegate.dialects.bedrock.embeddings import embed_request, embedded
 from edgegate.dialects.bedrock.errors import DIALECT, inner_error, kind_inside, message_inside, reply_error
+from edgegate.dialects.bedrock.families import family_of
 from edgegate.dialects.bedrock.reply import chat_completion
 from edgegate.dialects.bedrock.request import converse_request, count_request
 from edgegate.dialects.bedrock.stream import ConverseStream
@@ -16,13 +17,14 @@ from edgegate.dialects.custom import as_functions
 from edgegate.dialects.custom_calls import as_customs, custom_calls
 from edgegate.dialects.failure import bad_reply, parsed
 from edgegate.dialects.losses import Losses
+from edgegate.dialects.spoilt import frames_of
 from edgegate.errors import GatewayError
 from edgegate.taps import Tap
 from edgegate.wire.eventstream import WholeFrames
 
 
 class BedrockProvider:
-    """See `ProviderSide`, `TokenCounter`. `authorize` is for Bedrock API keys; requests with AWS credentials are signed by
+    """See `ProviderSide`, `TokenCounter`, `Prefiller`. `authorize` is for Bedrock API keys; requests with AWS credentials are signed by
     whoever sends them."""
 
     name = DIALECT
@@ -34,6 +36,11 @@ class BedrockProvider:
     def request(self, ask: Ask) -> WireRequest:
         return converse_request(ask)
 
+    def prefills(self, model: str) -> bool:
+        """Claude, as far as Anthropic has it. Of the others it is not known; an ARN may tell nothing at all."""
+        claude = family_of(model).claude
+        return claude is not None and claude.prefill
+
     def whole(self, ask: Ask, body: bytes, progress: Progress) -> bytes:
         return as_customs(ask, chat_completion(_plain(ask), body, progress))
 
@@ -42,7 +49,7 @@ class BedrockProvider:
 
     def watch(self, format: str, ask: Ask, progress: Progress) -> Tap:
         """For relayed ConverseStreams."""
-        return ReadAlong(WholeFrames(), ConverseStream(ask, progress), progress)
+        return ReadAlong(WholeFrames(), ConverseStream(ask, progress), progress, frames_of)
 
     def glance(self, format: str, body: bytes, progress: Progress) -> None:
         chat_completion(_NOBODY, body, progress)

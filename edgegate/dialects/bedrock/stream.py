@@ -13,8 +13,6 @@ import binascii
 from dataclasses import dataclass, field
 from typing import Any
 
-import orjson
-
 from edgegate.dialects.base import Ask, Json, Progress
 from edgegate.dialects.bedrock.citations import annotation_of
 from edgegate.dialects.bedrock.errors import frame_error
@@ -23,6 +21,7 @@ from edgegate.dialects.bedrock.reply import Reading, finish_of, image_entry, is_
 from edgegate.dialects.bedrock.usage import read_usage
 from edgegate.dialects.chat import DONE, ChunkWriter
 from edgegate.dialects.failure import bad_reply
+from edgegate.dialects.spoilt import check_end, document
 from edgegate.taps import Outcome
 from edgegate.wire.eventstream import MAX_MESSAGE_BYTES, Frame, FrameReader
 
@@ -91,6 +90,7 @@ class ConverseStream:
         return b"".join(written)
 
     def end(self, outcome: Outcome) -> bytes:
+        check_end(self._progress)
         if self._over or outcome is not Outcome.OK or not self._progress.finished:
             self._over = True
             return b""
@@ -100,20 +100,20 @@ class ConverseStream:
         progress = self._progress
         if self._over:
             return None
-        progress.events += 1
         if frame.text(":message-type") in ("exception", "error"):
             if progress.finished:  # the answer is whole, only its counts are missing
                 written.append(self._done())
             else:
                 self._over, progress.error = True, frame_error(frame)
             return None
-        try:
-            event = orjson.loads(frame.payload)
-        except orjson.JSONDecodeError:
-            return self._fail("Bedrock's stream holds an event that is no JSON")
-        if type(event) is not dict:
-            return self._fail("Bedrock's stream holds an event that is no JSON object")
         name = frame.text(":event-type")
+        event = document(frame.payload, progress)
+        if event is None:
+            if name == "contentBlockStart":
+                return self._fail("a contentBlockStart of Bedrock's stream is no JSON object")
+            self._over = progress.error is not None
+            return None
+        progress.events += 1
         if progress.finished:
             if name == "metadata":
                 read_usage(event.get("usage"), progress.usage)

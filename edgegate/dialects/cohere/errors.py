@@ -14,12 +14,13 @@ import orjson
 
 from edgegate.dialects.base import Json
 from edgegate.dialects.cohere.words import DIALECT
-from edgegate.dialects.failure import bad_reply, code_for, parsed, retry_after_s, words_of
+from edgegate.dialects.failure import bad_reply, code_for, parsed, words_of
+from edgegate.dialects.reasons import reason
+from edgegate.dialects.waits import asked_wait_s
 from edgegate.errors import GatewayError, WireError, provider_error
 
 _MAX_MESSAGE = 2000
 _PARAMETER = re.compile(r"(?:parameter|field) ['\"`]?([A-Za-z_][\w.\[\]]*)['\"`]? (?:is|must|should)")
-_TOO_LONG = ("too many tokens", "context length", "maximum context", "exceeds the maximum number of tokens", "exceeds the token limit")
 
 
 def read_error(status: int, headers: Mapping[str, str], body: bytes) -> GatewayError:
@@ -33,7 +34,7 @@ def read_error(status: int, headers: Mapping[str, str], body: bytes) -> GatewayE
         status,
         _code(status, message),
         message[:_MAX_MESSAGE] or words_of("Cohere", status, body),
-        retry_after_s=retry_after_s(headers),
+        retry_after_s=asked_wait_s(status, headers, message),
         wire=WireError(DIALECT, body, headers.get("content-type", "application/json")) if own else None,
         param=found[1] if (found := _PARAMETER.search(message)) else None,
     )
@@ -55,29 +56,30 @@ def said(value: Any) -> str:
 def error_inside(reply: Json) -> GatewayError:
     """The error for a 200 reply, or an event of a stream, that is no part of an answer."""
     message = said(reply)
-    return provider_error(502, "provider_error", message[:_MAX_MESSAGE]) if message else bad_reply("Cohere's reply holds no answer")
+    if not message:
+        return bad_reply("Cohere's reply holds no answer")
+    return provider_error(502, reason(502, message) or "provider_error", message[:_MAX_MESSAGE])
 
 
-def gave_up(reason: str, delta: Json) -> GatewayError:
+def gave_up(finish: str, delta: Json) -> GatewayError:
     """For `finish_reason` ERROR and TIMEOUT. ERROR comes with a text and an `error_type` such as INVALID_TOOL_GENERATION
     (cohere/chat-stream-tools-0aabfd73)."""
     kind = delta.get("error_type")
     details = {"type": kind} if isinstance(kind, str) else None
     words = said(delta.get("error"))
-    if reason == "TIMEOUT":
+    if finish == "TIMEOUT":
         return provider_error(504, "upstream_timeout", words or "Cohere ran out of time and ended the answer", details=details)
-    return provider_error(502, "provider_error", words or "Cohere ended the answer with an error", details=details)
+    code = reason(502, words, kind if isinstance(kind, str) else "") or "provider_error"
+    return provider_error(502, code, words or "Cohere ended the answer with an error", details=details)
 
 
 def _code(status: int, message: str) -> str:
     low = message.lower()
     if status == 404:
         return "model_not_found" if low.startswith("model ") or "model id" in low else "not_found"
-    if status in (400, 422) and any(words in low for words in _TOO_LONG):
-        return "context_length_exceeded"
     if status == 498:  # "Unsafe Request" in the documentation, InvalidTokenError in the SDK
         return "invalid_api_key" if "token" in low else "content_filter"
-    return "request_cancelled" if status == 499 else code_for(status)
+    return "request_cancelled" if status == 499 else reason(status, message) or code_for(status)
 
 
 def error_body(error: GatewayError, request_id: str) -> bytes:

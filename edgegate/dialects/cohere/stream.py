@@ -21,11 +21,14 @@ from edgegate.dialects.cohere.reply import logprobs_of, piece_of
 from edgegate.dialects.cohere.usage import chat_usage, read_units
 from edgegate.dialects.cohere.words import FAILED, finish_of, stopped
 from edgegate.dialects.failure import bad_reply, parsed
+from edgegate.dialects.spoilt import check_end, document
 from edgegate.errors import GatewayError
 from edgegate.taps import Outcome
 from edgegate.wire.sse import EventReader, EventTooLarge
 
 _SILENT = ("content-end", "citation-end", "debug")
+_OF_CALLS = (b"tool-call-start", b"tool-call-delta")
+"""Names of events that cannot be left out if they are spoilt: half a call must not be made."""
 
 
 class CohereStream:
@@ -50,27 +53,28 @@ class CohereStream:
             events = self._reader.feed(data)
         except EventTooLarge as error:
             return self._fail(bad_reply(f"Cohere's stream holds {error}"))
-        return b"".join([self._event(event.data) for event in events])
+        return b"".join([self._event(event.data, event.name) for event in events])
 
     def end(self, outcome: Outcome) -> bytes:
         """A last event without its blank line counts if it is whole."""
         if self._done or self._progress.error is not None:
             return b""
         out = b"".join([self._event(event.data) for event in self._reader.end() if parsed(event.data) is not None])
+        check_end(self._progress)
         return out if outcome is Outcome.OK else b""
 
     def _fail(self, error: GatewayError) -> bytes:
         self._progress.error = error
         return b""
 
-    def _event(self, data: bytes) -> bytes:
+    def _event(self, data: bytes, name: bytes = b"") -> bytes:
         progress = self._progress
         if self._done or progress.error is not None or data == b"[DONE]":
             return b""
+        event = document(data, progress)
+        if event is None:
+            return self._fail(bad_reply("Cohere's stream holds a tool call that is no JSON object")) if name in _OF_CALLS else b""
         progress.events += 1
-        event = parsed(data)
-        if not isinstance(event, dict):
-            return self._fail(bad_reply("Cohere's stream holds an event that is no JSON object"))
         kind = event.get("type")
         delta = event.get("delta")
         delta = delta if isinstance(delta, dict) else {}

@@ -1,7 +1,8 @@
 """The tap for a native stream: bytes go on unchanged, in whole events, and `Progress` is read out of them.
 
-Once the answer has started, a read of nothing but `content-delta` events is counted and not parsed. The event that reports an
-error is not passed on, nor anything after it: whoever ends the stream writes the error, for the client's dialect.
+Once the answer has started, a read of nothing but `content-delta` events is only counted. One that is no JSON is taken out, or
+breaks the stream (see `spoilt.py`). The event that reports an error is not passed on, nor anything after it: whoever ends the
+stream writes the error, for the client's dialect.
 """
 
 from __future__ import annotations
@@ -9,12 +10,14 @@ from __future__ import annotations
 import re
 
 from edgegate.dialects.base import Progress
-from edgegate.dialects.failure import bad_reply
+from edgegate.dialects.failure import bad_reply, ended_early
+from edgegate.dialects.spoilt import all_sound, check_end, sound_events
 from edgegate.taps import Outcome, Tap
 from edgegate.wire.sse import EventTooLarge, WholeEvents
 
 _DELTA = b"event: content-delta\ndata: "
 _NEXT = b"\n\n" + _DELTA
+_DONE = b"data: [DONE]"
 _BLANK_LINE = re.compile(rb"(?:\r\n|\n|\r(?!\n)){2}")
 
 
@@ -37,10 +40,12 @@ class Watch:
         except EventTooLarge as error:
             progress.error = bad_reply(f"the provider's stream holds {error}")
             return b""
-        if progress.started and not progress.finished and (number := _deltas(data)):
+        if progress.started and not progress.finished and (number := _deltas(data)) and all_sound(data[len(_DELTA) : -2].split(_NEXT)):
             progress.events += number
             return data
-        return self._read(data)
+        spoilt = progress.spoilt
+        out = self._read(data)
+        return out if progress.spoilt == spoilt else sound_events(out)
 
     def end(self, outcome: Outcome) -> bytes:
         """The last event of a stream that ended well without its blank line. Of an answer that is not whole nothing is passed on: an
@@ -56,7 +61,11 @@ class Watch:
         """The events up to the one that reports an error."""
         at = 0
         for blank in _BLANK_LINE.finditer(data):
-            self._reader.feed(data[at : blank.end()])
+            event = data[at : blank.end()]
+            if _DONE in event and not self._progress.finished and event.strip() == _DONE:
+                check_end(self._progress)
+                self._progress.error = self._progress.error or ended_early("Cohere")
+            self._reader.feed(event)
             if self._progress.error is not None:
                 return data[:at]
             at = blank.end()

@@ -12,7 +12,9 @@ from collections.abc import Mapping
 from typing import Any
 
 from edgegate.dialects.base import Json
-from edgegate.dialects.failure import code_for, parsed, retry_after_s, words_of
+from edgegate.dialects.failure import code_for, parsed, words_of
+from edgegate.dialects.reasons import reason
+from edgegate.dialects.waits import protobuf_s, wait_s
 from edgegate.errors import GatewayError, WireError, provider_error
 
 _CODES = {
@@ -42,18 +44,17 @@ _KEY = re.compile(r"AIza[\w-]{10,}|(?<=api_key:)[^\s'\"\\]+")
 _MAX_MESSAGE = 2000
 """Characters of a message that are kept."""
 
-_SECONDS = re.compile(r"(\d{1,6}(?:\.\d{1,9})?)s")
-
 
 def fault_of(status: int, headers: Mapping[str, str], body: bytes) -> GatewayError:
     """A reply that is not 2xx as an error. Any body will do."""
     if not 400 <= status <= 599:  # a redirect is never followed
         status = 502
     error = error_in(parsed(body))
-    wait = retry_after_s(headers)
+    wait = wait_s(headers, status)
     wire = _wire(body, headers.get("content-type", "application/json; charset=UTF-8"))
     if error is None:
-        return provider_error(status, code_for(status), _clean(words_of("Gemini", status, body)), retry_after_s=wait, wire=wire)
+        words = _clean(words_of("Gemini", status, body))
+        return provider_error(status, reason(status, words) or code_for(status), words, retry_after_s=wait, wire=wire)
     return _fault(error, status, wait, wire)
 
 
@@ -96,15 +97,25 @@ def _fault(error: Json, status: int, wait: float | None, wire: WireError) -> Gat
     reasons = [item for item in details if isinstance(item, dict)] if isinstance(details, list) else []
     if status == 400 and ("API key not valid" in message or any(item.get("reason") == "API_KEY_INVALID" for item in reasons)):
         status, code = 401, "invalid_api_key"  # Google calls a bad key an invalid argument
+    code = reason(status, message) or code
+    if code == "rate_limit_exceeded" and _for_long(reasons, message):
+        code = "insufficient_quota"
     if wait is None:
-        wait = next((s for item in reasons if (s := _seconds(item.get("retryDelay"))) is not None), None)
+        wait = next((s for item in reasons if (s := protobuf_s(item.get("retryDelay"))) is not None), None)
     return provider_error(status, code, message, retry_after_s=wait, wire=wire, details={"status": name} if isinstance(name, str) else None)
 
 
-def _seconds(value: Any) -> float | None:
-    """`12s`, `0.5s`: protobuf's Duration."""
-    found = _SECONDS.fullmatch(value) if isinstance(value, str) else None
-    return float(found[1]) if found else None
+def _for_long(reasons: list[Json], message: str) -> bool:
+    """Whether what is used up is a day's quota, or one that the account has none of: the delay beside it is that of a minute's."""
+    if "limit: 0" in message:
+        return True
+    violations = [item.get("violations") for item in reasons]
+    return any(
+        isinstance(violation, dict) and "PerDay" in str(violation.get("quotaId"))
+        for found in violations
+        if isinstance(found, list)
+        for violation in found
+    )
 
 
 def _clean(value: Any) -> str:

@@ -16,6 +16,7 @@ from edgegate.dialects.failure import bad_reply, parsed
 from edgegate.dialects.gemini.bare import BareDocument, Opening, is_bare
 from edgegate.dialects.gemini.faults import error_in, hidden_fault
 from edgegate.dialects.gemini.reading import Tally, block_of, candidates_of, finish_of, index_of, lone_event, parse, parts_in, reason_of
+from edgegate.dialects.spoilt import check_end, document, sound_events, start_of_event
 from edgegate.errors import GatewayError
 from edgegate.taps import Outcome
 from edgegate.wire.sse import EventReader, EventTooLarge, WholeEvents
@@ -78,7 +79,8 @@ class Watcher:
         if self._spent:
             return b""
         if self._clear and (lone := lone_event(data)) is not None:
-            return data if self._event(lone) else b""
+            spoilt = self._progress.spoilt
+            return data if self._event(lone) and self._progress.spoilt == spoilt else b""
         if self._opening is not None:
             data = self._opening.feed(data)
             if not data:
@@ -96,11 +98,12 @@ class Watcher:
             self._fail(bad_reply(f"Gemini sent {error}"))
             return b""
         self._clear = data.endswith((b"\n\n", b"\r\n\r\n"))
-        for event in events:
+        spoilt = self._progress.spoilt
+        for number, event in enumerate(events):
             if not self._event(event.data):
-                at = whole.find(event.data)
-                return whole[: whole.rfind(b"\n", 0, at) + 1] if at >= 0 else b""
-        return whole
+                whole = whole[: start_of_event(whole, number)]
+                break
+        return whole if self._progress.spoilt == spoilt else sound_events(whole, done=False)
 
     def end(self, outcome: Outcome) -> bytes:
         if outcome is not Outcome.OK or self._spent:
@@ -112,6 +115,7 @@ class Watcher:
             return b""
         rest = self._whole.rest()
         if not rest.strip():
+            check_end(self._progress)
             return rest  # the LF of a last CRLF that was cut in two
         events = self._reader.feed(rest) + self._reader.end()
         if any(parsed(event.data) is None for event in events):
@@ -127,12 +131,12 @@ class Watcher:
     def _event(self, data: bytes) -> bool:
         if self._spent:
             return False
+        value = parsed(data) if data[:1] == b"[" else None
+        reply = value if error_in(value) is not None else document(data, self._progress)
+        if reply is None:
+            return True if self._progress.error is None else self._fail(self._progress.error)
         self._progress.events += 1
-        try:
-            document = orjson.loads(data)
-        except orjson.JSONDecodeError:
-            return self._fail(bad_reply("Gemini sent an event that is not JSON"))
-        return self._document(document, data)
+        return self._document(reply, data)
 
     def _document(self, document: Any, data: bytes) -> bool:
         """Whether this one may be passed on."""

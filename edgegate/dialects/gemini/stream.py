@@ -12,8 +12,6 @@ from __future__ import annotations
 
 from typing import Any
 
-import orjson
-
 from edgegate.dialects.base import Ask, Json, Progress
 from edgegate.dialects.chat import DONE, ChunkWriter
 from edgegate.dialects.failure import bad_reply, parsed
@@ -38,6 +36,7 @@ from edgegate.dialects.gemini.reading import (
     told_besides,
 )
 from edgegate.dialects.gemini.sound import is_bare as is_bare_sound
+from edgegate.dialects.spoilt import check_end, document
 from edgegate.errors import GatewayError
 from edgegate.taps import Outcome
 from edgegate.wire.sse import EventReader, EventTooLarge
@@ -129,6 +128,7 @@ class ChatStream:
             else:
                 # a last event without its blank line counts if it is whole; half of one leaves the answer as it is, unfinished or not
                 out = b"".join([self._event(event.data) for event in self._reader.end() if parsed(event.data) is not None])
+        check_end(self._progress)
         if self._progress.error is not None or not self._progress.finished:
             return out
         return out + (self._open(None).usage(self._progress.usage) if self._ask.include_usage else b"") + DONE
@@ -144,14 +144,14 @@ class ChatStream:
     def _event(self, data: bytes) -> bytes:
         if self._spent:  # by an earlier event of the same read
             return b""
+        if data.strip() == b"[DONE]":  # not Gemini's, but harmless
+            return b""
+        value = parsed(data) if data[:1] == b"[" else None  # some wrap their errors in a list
+        reply = value if error_in(value) is not None else document(data, self._progress)
+        if reply is None:
+            return b"" if self._progress.error is None else self._fail(self._progress.error)
         self._progress.events += 1
-        try:
-            document = orjson.loads(data)
-        except orjson.JSONDecodeError:
-            if data.strip() in (b"", b"[DONE]"):  # not Gemini's, but harmless
-                return b""
-            return self._fail(bad_reply("Gemini sent an event that is not JSON"))
-        return self._document(document, data)
+        return self._document(reply, data)
 
     def _document(self, document: Any, data: bytes) -> bytes:
         """One GenerateContentResponse."""

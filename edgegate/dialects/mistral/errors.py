@@ -12,6 +12,7 @@ from typing import Any
 
 from edgegate.dialects.base import Json
 from edgegate.dialects.failure import bad_reply, code_for, failed, parsed, words_of
+from edgegate.dialects.reasons import reason
 from edgegate.errors import GatewayError, provider_error
 
 _SHOWN = 3
@@ -53,7 +54,8 @@ def _code(fields: Json, status: int, message: str) -> str:
     kind = fields.get("type")
     if isinstance(kind, str) and kind in _CODES:
         return _CODES[kind]
-    return "context_length_exceeded" if status == 400 and "maximum context length" in message else ""
+    own = fields.get("code")
+    return reason(status, message, str(own) if isinstance(own, (str, int)) else "")
 
 
 def _details(fields: Json) -> dict[str, Any] | None:

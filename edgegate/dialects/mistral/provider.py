@@ -15,13 +15,14 @@ from edgegate.dialects.mistral.errors import read_error
 from edgegate.dialects.mistral.reply import whole_chat, whole_embeddings
 from edgegate.dialects.mistral.request import chat_request, embed_request
 from edgegate.dialects.mistral.stream import MistralStream
+from edgegate.dialects.spoilt import events_of
 from edgegate.errors import GatewayError
 from edgegate.taps import Tap
 from edgegate.wire.sse import WholeEvents
 
 
 class MistralProvider:
-    """`ProviderSide` of api.mistral.ai."""
+    """`ProviderSide` of api.mistral.ai, a `Prefiller` too."""
 
     name = "mistral"
     base_url = "https://api.mistral.ai/v1"
@@ -33,6 +34,9 @@ class MistralProvider:
     def request(self, ask: Ask) -> WireRequest:
         return chat_request("/chat/completions", ask)
 
+    def prefills(self, model: str) -> bool:
+        return True
+
     def whole(self, ask: Ask, body: bytes, progress: Progress) -> bytes:
         return as_customs(ask, whole_chat(ask, body, progress))
 
@@ -41,7 +45,7 @@ class MistralProvider:
 
     def watch(self, format: str, ask: Ask, progress: Progress) -> Tap:
         """For relayed paths; no client format is native here."""
-        return ReadAlong(WholeEvents(), MistralStream(ask, progress), progress)
+        return ReadAlong(WholeEvents(), MistralStream(ask, progress), progress, events_of)
 
     def glance(self, format: str, body: bytes, progress: Progress) -> None:
         whole_chat(_NOBODY, body, progress)

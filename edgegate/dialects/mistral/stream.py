@@ -9,15 +9,14 @@ States: running; failed (`progress.error` is set, nothing more is written); done
 
 from __future__ import annotations
 
-from typing import Any
-
 import orjson
 
 from edgegate.dialects.base import Ask, Json, Progress
 from edgegate.dialects.chat import DONE, ChunkWriter, arguments_text, read_usage
-from edgegate.dialects.failure import bad_reply
+from edgegate.dialects.failure import bad_reply, ended_early
 from edgegate.dialects.mistral.errors import error_inside
 from edgegate.dialects.mistral.reply import REASONING, deltas_of, finish_of, gave_up, logprobs_of, made_id, real_id, signed
+from edgegate.dialects.spoilt import check_end, document
 from edgegate.errors import GatewayError
 from edgegate.taps import Outcome
 from edgegate.wire.sse import EventReader, EventTooLarge
@@ -70,20 +69,23 @@ class MistralStream:
             return b""
         # A last event without its blank line still counts for `progress`, and is written if the stream is known to be whole.
         out = b"".join([self._event(event.data) for event in self._reader.end() if _complete(event.data)])
+        check_end(self._progress)
         return out + self._close() if outcome is Outcome.OK else b""
 
     def _event(self, data: bytes) -> bytes:
         progress = self._progress
         if self._done or progress.error is not None:
             return b""
-        progress.events += 1
         if data == b"[DONE]":
             progress.finished = bool(self._choices) and all(choice.finished for choice in self._choices.values())
+            check_end(progress)
+            if not progress.finished and progress.error is None:
+                progress.error = ended_early("Mistral")
             return self._close()
-        try:
-            chunk = orjson.loads(data)
-        except orjson.JSONDecodeError:
-            return self._fail(bad_reply("Mistral's stream holds an event that is no JSON"))
+        chunk = document(data, progress)
+        if chunk is None:
+            return b""
+        progress.events += 1
         try:
             # Nearly every event is one piece of text for choice 0, and nothing else that a client would miss.
             (choice,) = chunk["choices"]
@@ -119,10 +121,8 @@ class MistralStream:
         usage = self._progress.usage
         return self._writer.usage(usage) + DONE if self._ask.include_usage and usage.reported else DONE
 
-    def _chunk(self, chunk: Any) -> bytes:
+    def _chunk(self, chunk: Json) -> bytes:
         """Any event but the frequent one."""
-        if not isinstance(chunk, dict):
-            return self._fail(bad_reply("Mistral's stream holds an event that is no object"))
         error = error_inside(chunk)
         kind = chunk.get("type") or chunk.get("object")
         if error is not None and error.code == "bad_reply" and kind and kind != "error":  # of a kind that is not known

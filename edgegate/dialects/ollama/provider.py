@@ -26,7 +26,7 @@ _EMBEDDINGS = frozenset({"ollama.embed", "ollama.embeddings"})
 
 
 class OllamaProvider:
-    """`ProviderSide` of an Ollama server, or of ollama.com with a key."""
+    """`ProviderSide` of an Ollama server, or of ollama.com with a key. A `Prefiller` too."""
 
     name = "ollama"
     native = _NATIVE
@@ -37,6 +37,9 @@ class OllamaProvider:
 
     def request(self, ask: Ask) -> WireRequest:
         return chat_request("/api/chat", ask)
+
+    def prefills(self, model: str) -> bool:
+        return True  # templates leave a last message of the assistant's open
 
     def whole(self, ask: Ask, body: bytes, progress: Progress) -> bytes:
         return as_customs(ask, whole_chat(ask, body, progress))

@@ -17,6 +17,7 @@ from edgegate.dialects.chat import completion, count
 from edgegate.dialects.embedding import count_of, embeddings, is_vector
 from edgegate.dialects.failure import bad_reply, check_content, failed, parsed, words_of
 from edgegate.dialects.ollama.media import image_url
+from edgegate.dialects.reasons import reason
 from edgegate.errors import GatewayError, provider_error
 
 
@@ -24,7 +25,8 @@ def error_inside(reply: Json) -> GatewayError | None:
     """The error that a 200 reply, or a line of its stream, holds: `{"error": "..."}`; None if it is a part of an answer."""
     if "error" not in reply:
         return None
-    return provider_error(502, "provider_error", _said(reply) or "Ollama stopped with an error")
+    message = _said(reply)
+    return provider_error(502, reason(502, message) or "provider_error", message or "Ollama stopped with an error")
 
 
 def _said(value: Any) -> str:

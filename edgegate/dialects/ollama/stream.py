@@ -12,6 +12,7 @@ from edgegate.dialects.base import Ask, Json, Progress
 from edgegate.dialects.chat import DONE, ChunkWriter
 from edgegate.dialects.failure import bad_reply
 from edgegate.dialects.ollama.reply import call_of, error_inside, finish_of, images_of, logprobs_of, message_of, only_loaded, read_counts
+from edgegate.dialects.spoilt import check_end, document
 from edgegate.errors import GatewayError
 from edgegate.taps import Outcome
 from edgegate.wire.ndjson import LineReader, LineTooLarge
@@ -48,17 +49,17 @@ class OllamaStream:
             return b""
         # A last line without its end still counts for `progress`, and is written if the stream is known to be whole.
         out = b"".join([self._line(line) for line in self._reader.end() if _complete(line)])
+        check_end(self._progress)
         return out if outcome is Outcome.OK else b""
 
     def _line(self, line: bytes) -> bytes:
         progress = self._progress
         if self._done or progress.error is not None:
             return b""
+        reply = document(line, progress)
+        if reply is None:
+            return b""
         progress.events += 1
-        try:
-            reply = orjson.loads(line)
-        except orjson.JSONDecodeError:
-            return self._fail(bad_reply("Ollama's stream holds a line that is no JSON"))
         try:
             # Nearly every line is one piece of text and nothing else.
             message = reply["message"]
@@ -78,8 +79,6 @@ class OllamaStream:
         if plain and self._writer is not None:
             progress.started = True
             return self._writer.text(text)
-        if not isinstance(reply, dict):
-            return self._fail(bad_reply("Ollama's stream holds a line that is no object"))
         error = error_inside(reply)
         return self._fail(error) if error is not None else self._reply(reply)
 

@@ -1,8 +1,9 @@
 """The tap for native streams of `/api/chat` and `/api/generate`: bytes go on unchanged, in whole lines, and `Progress` is read
 out of them.
 
-Once the answer has started, a read whose lines all say `"done":false` and hold neither an error nor a call is counted and not
-parsed. A line with an error is not passed on, nor anything after it, nor what follows the last line.
+Once the answer has started, a read whose lines all say `"done":false` and hold neither an error nor a call is only counted. A
+line that is no JSON is taken out, or breaks the stream (see `spoilt.py`). A line with an error is not passed on, nor anything
+after it, nor what follows the last line.
 """
 
 from __future__ import annotations
@@ -12,6 +13,7 @@ import orjson
 from edgegate.dialects.base import Ask, Progress
 from edgegate.dialects.failure import bad_reply
 from edgegate.dialects.ollama.stream import OllamaStream
+from edgegate.dialects.spoilt import all_sound, check_end, sound_lines
 from edgegate.taps import Outcome
 from edgegate.wire.ndjson import LineTooLarge, WholeLines
 
@@ -40,12 +42,17 @@ class Watch:
             self._over = True
             self._progress.error = bad_reply(f"Ollama's stream holds {error}")
             return b""
-        return self._read(data) if data else data
+        if not data:
+            return data
+        spoilt = self._progress.spoilt
+        out = self._read(data)
+        return out if self._progress.spoilt == spoilt else sound_lines(out)
 
     def end(self, outcome: Outcome) -> bytes:
         """A last line without its line end goes on if it is whole."""
         rest = self._whole.rest()
         if self._over or not rest.strip():
+            check_end(self._progress)
             return b""
         try:
             orjson.loads(rest)
@@ -59,7 +66,7 @@ class Watch:
         progress = self._progress
         if progress.started:
             lines = data.count(b"\n")
-            if data.count(_GOING_ON) == lines and not any(word in data for word in _PARSED):
+            if data.count(_GOING_ON) == lines and not any(word in data for word in _PARSED) and all_sound(data.split(b"\n")[:-1]):
                 progress.events += lines
                 return data
         at = 0

@@ -15,8 +15,9 @@ from typing import Any
 import orjson
 
 from edgegate.dialects.base import Json
-from edgegate.dialects.failure import bad_reply
-from edgegate.dialects.openai.limits import wait_s
+from edgegate.dialects.failure import bad_reply, parsed
+from edgegate.dialects.reasons import KNOWN, reason
+from edgegate.dialects.waits import said_s, wait_s
 from edgegate.errors import GatewayError, WireError, provider_error
 
 DIALECT = "openai"
@@ -141,7 +142,11 @@ def from_payload(payload: Json, status: int | None = None, *, wire: WireError | 
     kind = payload.get("type")
     if status is None:
         status = _status(code) or _status(payload.get("status")) or _status(payload.get("status_code")) or _status(kind) or 502
+    message = _message(payload)
+    said = f"{message} {_deeper(payload)}" if payload.get("metadata") else message
     word = code if isinstance(code, str) and code and not code.isdigit() else ""
+    if word.lower() not in KNOWN:
+        word = _reason(status, said, code, kind) or word
     if not word:
         word = kind if isinstance(kind, str) and kind and status not in (401, 403, 429) else _CODES.get(status, "provider_error")
     param = payload.get("param")
@@ -151,12 +156,25 @@ def from_payload(payload: Json, status: int | None = None, *, wire: WireError | 
     return provider_error(
         status,
         word,
-        _message(payload) or f"The provider answered with status {status} and no explanation.",
-        retry_after_s=wait,
+        message or f"The provider answered with status {status} and no explanation.",
+        retry_after_s=said_s(message) if wait is None and status == 429 else wait,
         wire=wire,
         details=details or None,
         param=param if isinstance(param, str) else None,
     )
+
+
+def _reason(status: int, said: str, code: Any, kind: Any) -> str:
+    """What the vendor's code, its type or its words say; "" if that is nothing the gateway reacts to."""
+    own = str(code) if isinstance(code, (str, int)) else ""
+    return reason(status, said, own) or (reason(status, "", kind) if isinstance(kind, str) and kind.lower() not in _STATUS_OF else "")
+
+
+def _deeper(payload: Json) -> str:
+    """What OpenRouter keeps of the error of the provider behind it, and of its own moderation."""
+    metadata = payload.get("metadata")
+    raw = metadata.get("raw") if isinstance(metadata, dict) else None
+    return raw if isinstance(raw, str) else ""
 
 
 def from_event(payload: Json) -> GatewayError:
@@ -170,13 +188,10 @@ def from_event(payload: Json) -> GatewayError:
 
 def from_reply(status: int, headers: Mapping[str, str], body: bytes) -> GatewayError:
     """A reply that is not 2xx. Never raises, whatever the body is."""
-    wait = wait_s(headers) if status in (408, 409, 425, 429) or status >= 500 else None
     if not 400 <= status <= 599:  # a redirect is never followed, and no client could use it
         return bad_reply(f"The provider answered with status {status}.")
-    try:
-        value = orjson.loads(body)
-    except orjson.JSONDecodeError:
-        value = None
+    wait = wait_s(headers, status) if status in (408, 409, 425, 429) or status >= 500 else None
+    value = parsed(body)
     if isinstance(value, list) and len(value) == 1:  # Google's OpenAI endpoint wraps errors in a list
         value = value[0]
         body = orjson.dumps(value)

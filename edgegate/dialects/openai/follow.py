@@ -14,6 +14,7 @@ from typing import Any
 from edgegate.dialects.base import Chat, Json, Progress
 from edgegate.dialects.chat import read_usage
 from edgegate.dialects.openai.errors import from_event, hidden_error
+from edgegate.dialects.spoilt import check_end
 from edgegate.errors import GatewayError, provider_error
 
 REASONS: Mapping[str, str] = {
@@ -122,8 +123,9 @@ class Follower:
     def done(self) -> bool:
         """`[DONE]` has come. Whether the answer is whole; if not, `progress.error` says so."""
         progress = self.progress
-        if not progress.finished:
-            silent = not self._reasons and progress.started
+        check_end(progress)
+        if not progress.finished and progress.error is None:
+            silent = not self._reasons and progress.started and not progress.spoilt
             if silent or (self._ended and not self.running):  # fewer choices than asked for: not every provider knows `n`
                 progress.finished = True
                 progress.finish_reason = progress.finish_reason or "stop"

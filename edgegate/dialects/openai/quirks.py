@@ -61,6 +61,8 @@ class Quirks:
         another vendor's elsewhere; `openrouter:`, the prefix of its own tools; request fields that `fields` would leave out.
     fields: the request fields it knows, where it refuses all others; None where it does not (see `known.py`).
     refuses: request fields that it answers with a 400; left out and named as dropped.
+    prefix: the key on a last assistant message that says that it is the beginning of the answer, where one is wanted.
+    continues: request fields that say so.
     base64_embeddings: whether `encoding_format: base64` is understood; where not, the vectors are encoded here.
     embedding_names: its own names for fields of an embeddings request.
     input_types: its own words for Cohere's `input_type`, where it has that field; None where the value goes as it is.
@@ -74,6 +76,8 @@ class Quirks:
     keeps: frozenset[str] = frozenset()
     fields: frozenset[str] | None = None
     refuses: frozenset[str] = frozenset(("metadata", "service_tier"))
+    prefix: str = ""
+    continues: Mapping[str, bool] = field(default_factory=dict)
     base64_embeddings: bool = True
     embedding_names: Mapping[str, str] = field(default_factory=dict)
     input_types: Mapping[str, str] | None = None

@@ -44,6 +44,7 @@ def chat_body(ask: Ask, quirks: Quirks) -> tuple[Json, list[str], list[str]]:
             body[name] = value
     body["model"] = ask.model
     body["messages"] = work.messages(chat.get("messages") or [])
+    work.begun(chat, body)
     work.tools(body, ask.model)
     work.limit(body, ask.model)
     work.sampling(body, ask.model)
@@ -81,6 +82,16 @@ class _Writing:
             said |= {"thinking"}
             self.mapped |= self.dropped & said
         self.dropped -= said
+
+    def begun(self, chat: Json, body: Json) -> None:
+        """A last message that is the beginning of the answer, in the words of a provider that wants to be told."""
+        name, fields = self._quirks.prefix, self._quirks.continues
+        last = (chat.get("messages") or [{}])[-1]
+        if (name or fields) and last.get("role") == "assistant" and last.get("prefix") is True:
+            self.dropped.discard("prefix")
+            body.update(fields)
+            if name:
+                body["messages"][-1] = {**body["messages"][-1], name: True}
 
     def limit(self, body: Json, model: str) -> None:
         rule = self._quirks.max_tokens

@@ -14,10 +14,11 @@ import orjson
 
 from edgegate.dialects.base import Ask, Json, Progress
 from edgegate.dialects.chat import DONE
-from edgegate.dialects.failure import bad_reply
+from edgegate.dialects.failure import parsed
 from edgegate.dialects.openai.follow import Follower, choices_asked, choices_of, index_of, reason_of, usage_in
 from edgegate.dialects.openai.neutral import Calls, neutral_parts, neutral_usage
 from edgegate.dialects.openai.stray import EventStream
+from edgegate.dialects.spoilt import check_end, document, is_odd
 from edgegate.taps import Outcome
 from edgegate.wire.sse import Event, EventReader
 
@@ -46,9 +47,10 @@ class ToChat(EventStream):
             return b""
         if self._over:
             return b""
-        out = self._events([event for event in self._reader.end() if outcome is Outcome.OK or not event.data.startswith(b"[DONE]")])
+        out = self._events([event for event in self._reader.end() if _complete(event.data, outcome)])
         if outcome is Outcome.OK and self._progress.finished and not self._over:
             out += self._last()
+        check_end(self._progress)
         return out
 
     def _events(self, events: list[Event]) -> bytes:
@@ -59,20 +61,14 @@ class ToChat(EventStream):
             return b""
         if data.startswith(b"[DONE]"):
             return self._done()
-        try:
-            chunk = orjson.loads(data)
-        except orjson.JSONDecodeError:
-            # a damaged chunk may have been text; anything else is some server's keep-alive
-            if data.startswith(b"{") and not self._progress.finished:
-                self._progress.error = bad_reply("The provider's stream holds an event that is not valid JSON.")
-                self._over = True
-            return b""
-        if type(chunk) is not dict:
+        chunk = document(data, self._progress)
+        if chunk is None:
+            self._over = self._progress.error is not None
             return b""
         if not self._follower.chunk(chunk):
             self._over = True
             return b""
-        return b"data: " + data + b"\n\n" if self._usual(chunk) and b"\n" not in data else self._put_right(chunk)
+        return b"data: " + data + b"\n\n" if self._usual(chunk) and b"\n" not in data and not is_odd(data) else self._put_right(chunk)
 
     def _usual(self, chunk: Json) -> bool:
         """Whether this is a piece of text as OpenAI writes it."""
@@ -149,3 +145,8 @@ class ToChat(EventStream):
         if self._usage is not None and self._ask.include_usage:
             out += self._chunk([], {}, usage=neutral_usage(self._usage, self._progress.usage))
         return out + DONE
+
+
+def _complete(data: bytes, outcome: Outcome) -> bool:
+    """Whether an event that the stream's end cut off is a whole one. `[DONE]` counts only where the stream ended well."""
+    return outcome is Outcome.OK if data.startswith(b"[DONE]") else parsed(data) is not None

@@ -2,7 +2,7 @@
 
 Declared edits, and no others:
 - the usage-only chunk is taken out when the client did not ask for it (edgegate asks upstream for its own books);
-- an event whose data is not JSON is taken out: no client could read it, the stream goes on;
+- an event whose data is not JSON is taken out, and the stream goes on unless it held a piece of the answer (see `spoilt.py`);
 - an error event, and all after it, is taken out: `progress.error` has it, and whoever ends the reply writes it again;
 - `[DONE]` without a finish reason is taken out, see `follow.py`;
 - a last event without its blank line gets it, and a whole answer without `[DONE]` gets that: clients wait for it.
@@ -18,9 +18,10 @@ import orjson
 
 from edgegate.dialects.base import Json, Progress
 from edgegate.dialects.chat import DONE
-from edgegate.dialects.failure import bad_reply
+from edgegate.dialects.failure import bad_reply, parsed
 from edgegate.dialects.openai.follow import Follower
 from edgegate.dialects.openai.stray import StrayBody
+from edgegate.dialects.spoilt import check_end, document
 from edgegate.errors import GatewayError
 from edgegate.taps import Outcome
 from edgegate.wire.sse import EventReader, EventTooLarge, WholeEvents
@@ -78,6 +79,7 @@ class PassThrough:
         if outcome is Outcome.OK and self._progress.finished and self._progress.error is None and not self._over:
             self._over = True
             rest += DONE
+        check_end(self._progress)
         return rest
 
     def _first(self, data: bytes) -> bytes:
@@ -133,15 +135,16 @@ class PassThrough:
             self._over = True
             self._clear = False
             return self._follower.done()
-        try:
-            chunk = _loads(data)
-        except orjson.JSONDecodeError:
+        if last and parsed(data) is None:
+            return False  # half an event
+        chunk = document(data, self._progress)
+        if chunk is None:
+            if self._progress.error is not None:
+                self._stop(self._progress.error)
             return False
         return self._chunk(chunk)
 
     def _chunk(self, chunk: Json) -> bool:
-        if type(chunk) is not dict:
-            return False
         if not self._follower.chunk(chunk):
             self._stop(self._progress.error)
             return False

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import re
 from typing import Any
 
 from edgegate.dialects.base import Json, Progress
 from edgegate.dialects.responses.faults import response_failure
 from edgegate.dialects.responses.output import text_of
 from edgegate.dialects.responses.usage import read_usage
+from edgegate.dialects.spoilt import leave_out, readable
 from edgegate.errors import GatewayError
 from edgegate.wire.sse import Event
 
@@ -18,6 +20,42 @@ ENDS = frozenset(("response.completed", "response.incomplete", "response.failed"
 """Events that hold the response as it ended. The last one is a name that imitators have."""
 
 _SILENT = frozenset(("message", "reasoning"))
+
+
+_ECHOES = frozenset(f"response.{name}".encode() for name in ("created", "queued", "in_progress"))
+"""Events that hold what was asked for, texts of the request among it, and nothing of the answer."""
+
+_REPEATS = frozenset(
+    f"response.{name}".encode()
+    for name in (
+        "output_text.done",
+        "refusal.done",
+        "content_part.done",
+        "reasoning_text.done",
+        "reasoning_summary_text.done",
+        "reasoning_summary_part.done",
+    )
+)
+"""Events that say once more what pieces have said, and that the item's and the response's own events say again. Not among them are
+those of calls, which not every vendor sends in pieces; nor `output_item.done` and what ends the response: clients live on these."""
+
+_KIND = re.compile(rb'"type"\s*+:\s*+"(response\.[a-z_.]+)"')
+
+
+def document(event: Event, progress: Progress) -> Json | None:
+    """The JSON object of an event, None for a spoilt one: see `spoilt.leave_out`."""
+    value = readable(event.data)
+    if type(value) is dict:
+        return value
+    leave_out(event.data, progress, repeats=progress.finished or _only_repeats(event, progress.started))
+    return None
+
+
+def _only_repeats(event: Event, started: bool) -> bool:
+    """Whether a spoilt event may be left out although it holds text, by its name and what can be seen of its type. Where two were
+    run together, all that is seen counts."""
+    kinds = {*_KIND.findall(event.data)} | ({event.name} if event.name else set())
+    return bool(kinds) and kinds <= (_ECHOES | _REPEATS if started else _ECHOES) and b'"delta"' not in event.data
 
 
 def kind_of_event(value: Json, event: Event) -> str:

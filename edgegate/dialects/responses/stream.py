@@ -11,16 +11,15 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from typing import Any
 
-import orjson
-
 from edgegate.dialects.base import Ask, Json, Progress
 from edgegate.dialects.chat import DONE
-from edgegate.dialects.failure import bad_reply
+from edgegate.dialects.failure import bad_reply, parsed
 from edgegate.dialects.openai.stray import EventStream
 from edgegate.dialects.responses.faults import ended_early, event_failure
 from edgegate.dialects.responses.output import CALLS, finish_of, id_of, kind_of
-from edgegate.dialects.responses.signs import ENDS, PINGS, ended, kind_of_event, means_something, note_response, output_of
+from edgegate.dialects.responses.signs import ENDS, PINGS, document, ended, kind_of_event, means_something, note_response, output_of
 from edgegate.dialects.responses.telling import Part, Telling
+from edgegate.dialects.spoilt import check_end
 from edgegate.taps import Outcome
 from edgegate.wire.sse import Event, EventReader
 
@@ -47,7 +46,11 @@ class ResponsesStream(EventStream):
             return b""
         if outcome is not Outcome.OK:
             return b""
-        return b"".join([self._event(event) for event in self._reader.end()])
+        out = b"".join(
+            [self._event(event) for event in self._reader.end() if event.data[:6] == b"[DONE]" or parsed(event.data) is not None]
+        )
+        check_end(self._progress)
+        return out
 
     def _event(self, event: Event) -> bytes:
         if self._over:
@@ -55,13 +58,12 @@ class ResponsesStream(EventStream):
         progress = self._progress
         if event.data.startswith(b"[DONE]"):  # imitators write it behind the end, never in its place
             self._over = True
-            progress.error = ended_early()
+            check_end(progress)
+            progress.error = progress.error or ended_early()
             return b""
-        try:
-            value = orjson.loads(event.data)
-        except orjson.JSONDecodeError:
-            return b""
-        if type(value) is not dict:
+        value = document(event, progress)
+        if value is None:
+            self._over = progress.error is not None
             return b""
         kind = kind_of_event(value, event)
         if kind in PINGS:

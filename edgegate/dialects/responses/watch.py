@@ -1,23 +1,23 @@
 """The tap of a native response stream: bytes go on unchanged, in whole events, and are read along.
 
-An event that cannot change what is known of a running answer (a delta, the wholes that follow it) is told by its name and not
-parsed. Before the answer has started, an error is kept back: another attempt may be made. An `error` event is kept back at any
-time, with all that follows, for whoever ends the reply writes it again; a response that fails after it has started goes on as
-it is, for its client knows how to read it. A last event without its blank line gets it if it ends the response.
+An event that cannot change what is known of a running answer (a delta, the wholes that follow it) is told by its name. One that
+is no JSON is taken out or breaks the stream (see `spoilt.py`, and `signs.py` for those that only repeat). Before the answer has
+started, an error is kept back: another attempt may be made. An `error` event is kept back at any time, with all that follows, for
+whoever ends the reply writes it again; a response that fails after it has started goes on as it is, for its client knows how to
+read it. A last event without its blank line gets it if it ends the response.
 """
 
 from __future__ import annotations
 
 import re
 
-import orjson
-
 from edgegate.dialects.base import Json, Progress
-from edgegate.dialects.failure import bad_reply
+from edgegate.dialects.failure import bad_reply, parsed
 from edgegate.dialects.openai.stray import EventStream
 from edgegate.dialects.responses.faults import ended_early, event_failure
 from edgegate.dialects.responses.output import CALLS, finish_of, kind_of
-from edgegate.dialects.responses.signs import ENDS, PINGS, ended, kind_of_event, means_something, note_response, output_of
+from edgegate.dialects.responses.signs import ENDS, PINGS, document, ended, kind_of_event, means_something, note_response, output_of
+from edgegate.dialects.spoilt import all_sound, check_end, sound_events
 from edgegate.taps import Outcome
 from edgegate.wire.sse import Event, EventReader, WholeEvents
 
@@ -52,18 +52,27 @@ class ResponsesWatch(EventStream):
 
     def _read(self, data: bytes) -> bytes:
         run = self._whole.feed(data)
-        return self._events(run) if run else run
+        if not run:
+            return run
+        spoilt = self._progress.spoilt
+        out = self._events(run)
+        return out if self._progress.spoilt == spoilt else sound_events(out)
 
     def end(self, outcome: Outcome) -> bytes:
         if not self._begun():
             return b""
         rest = self._whole.rest()
+        if outcome is Outcome.OK and not rest:
+            check_end(self._progress)
         if not rest or outcome is not Outcome.OK or self._over:
             return b""
         if not rest.strip(b"\r\n"):
             return rest  # the LF of a last CRLF that was cut in two
         finished = self._progress.finished
-        if not self._event(rest) or self._progress.finished == finished:
+        whole = all(event.data[:6] == b"[DONE]" or parsed(event.data) is not None for event in EventReader().feed(rest + b"\n\n"))
+        whole = whole and self._event(rest)
+        check_end(self._progress)
+        if not whole or self._progress.finished == finished:
             return b""
         return rest.strip(b"\r\n") + b"\n\n"
 
@@ -76,7 +85,7 @@ class ResponsesWatch(EventStream):
                 stop = run.find(b"\n\n", start)
                 if stop < 0:
                     break
-                if progress.started and run.startswith(_USUAL, start):
+                if progress.started and run.startswith(_USUAL, start) and all_sound([run[run.find(b"\n", start) + 7 : stop]]):
                     progress.events += 1
                 elif not self._event(run[start:stop]):
                     return run[:start]
@@ -94,20 +103,18 @@ class ResponsesWatch(EventStream):
         for event in EventReader().feed(block + b"\n\n"):
             if event.data.startswith(b"[DONE]"):
                 if not self._progress.finished:
-                    self._progress.error = ended_early()
+                    check_end(self._progress)
+                    self._progress.error = self._progress.error or ended_early()
             else:
                 self._note(event)
         self._over = self._over or self._progress.error is not None
         return not self._over
 
     def _note(self, event: Event) -> None:
-        try:
-            value = orjson.loads(event.data)
-        except orjson.JSONDecodeError:
-            return
-        if type(value) is not dict:
-            return
         progress = self._progress
+        value = document(event, progress)
+        if value is None:
+            return
         kind = kind_of_event(value, event)
         if kind in PINGS or progress.finished:
             return

@@ -244,14 +244,11 @@ def test_unknown_events_blocks_and_deltas_are_passed_over() -> None:
 
 
 BROKEN = [
-    b'event: message_delta\ndata: {"type":"message_del\n\n',
-    b"event: message_delta\ndata: [1]\n\n",
+    b"event: content_block_start\ndata: {\n\n",
     b'event: message_delta\ndata: {"type":"message_delta"}\n\n',
-    b"data: <html>\n\n",
 ]
 BROKEN_TO_THE_READER = [
     b'event: content_block_delta\ndata: {"type":"content_block_delta"}\n\n',
-    b"event: content_block_delta\ndata: \n\n",
     b'event: content_block_delta\ndata: {"delta":{"type":"text_delta","text":5}}\n\n',
     event("content_block_start", index=0, content_block={"type": "tool_use", "id": 4}),
 ]
@@ -413,13 +410,19 @@ NAMES = [
 ]
 
 
+def is_part_of(passed: bytes, given: bytes) -> bool:
+    """Whether what was passed on are events that were given, in their order: only events that are no JSON objects are left out."""
+    events = iter(given.split(b"\n\n"))
+    return all(event in events for event in passed.split(b"\n\n"))
+
+
 @given(st.lists(st.tuples(st.sampled_from(NAMES), JSON), min_size=1, max_size=5))
 def test_no_event_of_whatever_shape_makes_a_tap_fail(given: list[tuple[str, Any]]) -> None:
     body = b"".join(f"event: {name}\ndata: {json.dumps(value)}\n\n".encode() for name, value in given)
     for front in (b"", start() + text(0, "x")):
         chunks = run(PROVIDER.stream(ask(), (progress := Progress())), front + body)
         assert (b"[DONE]" in chunks) == (progress.finished and progress.error is None)
-        assert (front + body).startswith(watched(front + body)[0])
+        assert is_part_of(watched(front + body)[0], front + body)
 
 
 def test_who_called_a_tool_is_kept_where_it_was_not_the_model_itself() -> None:

@@ -283,8 +283,7 @@ def test_an_exception_after_the_stop_costs_only_the_counts() -> None:
     [
         b"<html>no stream at all</html>",
         b"data: {}\n\n" * 3,
-        frame({":event-type": "contentBlockDelta"}, b"{"),
-        frame({":event-type": "contentBlockDelta"}, b"[]"),
+        frame({":event-type": "contentBlockStart"}, b"{"),
         event("messageStop"),
         start(0, toolUse={"name": "x"}),
     ],

@@ -180,7 +180,7 @@ def test_a_matched_stop_sequence_is_told() -> None:
         (end("TIMEOUT"), 504),
         (b'data: {"message": "internal server error"}\n\n', 502),
         (b'event: error\ndata: {"type": "error", "message": "overloaded"}\n\n', 502),
-        (b"data: <html>\n\n", 502),
+        (b"event: tool-call-delta\ndata: {\n\n", 502),
         (event("tool-call-delta", {"tool_calls": {"function": {"arguments": "x"}}}, index=0), 502),
     ],
 )

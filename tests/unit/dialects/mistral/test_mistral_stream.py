@@ -199,12 +199,7 @@ def test_a_finish_reason_error_is_an_error_in_streams_and_plain_replies() -> Non
         (b'{"object":"error","message":"Rate limit exceeded","type":"rate_limited","code":"1300"}', "rate_limit_exceeded"),
         (b'{"error":{"message":"boom","type":"server_error"}}', "provider_error"),
         (b'{"message":"no","raw_status_code":503}', "overloaded"),
-        (b"<html>", "bad_reply"),
-        (b"[]", "bad_reply"),
-        (b"5", "bad_reply"),
-        (b"null", "bad_reply"),
         (b"{}", "bad_reply"),
-        (b'{"choices":', "bad_reply"),
     ],
 )
 def test_an_error_inside_a_stream_is_kept_and_nothing_is_passed_on_after_it(data: bytes, code: str) -> None:

@@ -12,8 +12,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from edgegate.dialects.openai.client import ChatClient
-from edgegate.dialects.openai.limits import duration_s, wait_s
 from edgegate.dialects.openai.provider import OpenAIProvider
+from edgegate.dialects.waits import duration_s, wait_s
 from edgegate.errors import GatewayError, WireError, bad_request, provider_error
 from tests.wire.openai_sdk import read_stream
 

@@ -131,7 +131,7 @@ def test_an_error_of_null_is_no_error() -> None:
 
 BAD_EVENTS = [
     b"data: {broken\n\n",
-    b'data: {"choices":[{"index":0,"delta":{"content":"x"}\n\n',
+    b'data: {"choices":[{"index":0,"delta":{"content":""}\n\n',
     b"data: null\n\n",
     b"data:\n\n",
     b'data: {\n"choices":[]}\n\n',
