@@ -1,5 +1,6 @@
 # make run    set up and serve on port 8080     make test   set up and run the tests
 # make lint   ruff and mypy                     make bench  what a request and a chunk cost
+# make failover  sixteen scenarios of misbehaving providers, in full timings (80 s)
 # make e2e-real  against a real llama.cpp server (builds it: some minutes)
 
 PYTHON ?= python3
@@ -7,7 +8,7 @@ VENV := .venv
 BIN := $(VENV)/bin
 PYTEST_ARGS ?= -n 2 --dist worksteal -q
 
-.PHONY: run test lint format bench e2e-real clean
+.PHONY: run test lint format bench failover e2e-real clean
 
 run: $(VENV)/.installed
 	$(BIN)/edgegate run
@@ -26,6 +27,9 @@ format: $(VENV)/.installed-test
 
 bench: $(VENV)/.installed-test
 	$(BIN)/python -m tests.bench
+
+failover: $(VENV)/.installed-test
+	$(BIN)/python -m tests.failover
 
 e2e-real: $(VENV)/.installed-test
 	tests/e2e_real/run

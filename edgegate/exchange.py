@@ -6,6 +6,7 @@ out. The comments name the writer of each group of fields.
 
 from __future__ import annotations
 
+import copy
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Protocol
@@ -22,7 +23,7 @@ if TYPE_CHECKING:
     from collections.abc import Mapping
 
     from edgegate.access.keys import Key
-    from edgegate.routing.catalog import Target
+    from edgegate.routing.catalog import Plan, Target
 
 
 STREAMED = frozenset({Operation.CHAT, Operation.COMPLETION})
@@ -69,6 +70,8 @@ class Reply:
     stream: bool = False
     length: int | None = None  # of a streaming body, where it is known beforehand (relayed files)
     taps: list[Tap] = field(default_factory=list)
+    last_taps: list[Tap] | None = None  # behind the client's encoding: they see the bytes that the client gets
+    encoded: bool = False  # the bytes are what the client gets, as kept by a last tap: neither translated nor framed again
 
 
 class Upload(Protocol):
@@ -97,6 +100,9 @@ class Attempt:
     first: float = 0.0  # when the first meaningful event came
     ended: float = 0.0
     cost_nano_usd: int | None = None  # None: unknown
+    headers: HeaderList = field(default_factory=list)  # of the provider's reply
+    free: bool = False  # the built-in simulator answers it
+    hurried: frozenset[str] = frozenset()  # codes of the time limits that the caller made shorter than the operator's
 
     @property
     def usage(self) -> Usage:
@@ -141,10 +147,18 @@ class Exchange:
     user: str = ""
     # cache
     cache: str = ""  # hit, miss, skip; empty without the stage
+    # idempotency
+    replayed: bool = False  # the answer is that of an earlier request with the same Idempotency-Key
+    # coalesce
+    coalesced: bool = False  # the answer is that of another exchange in flight
     # route
-    targets: tuple[Target, ...] = ()
+    plan: Plan | None = None
     # failover: the target of this attempt
     target: Target | None = None
+    target_key: int = 0  # which of the provider's credentials
+    patience: float = 0.0  # seconds this attempt may take to begin to answer, because another is left; 0: the provider's own limit
+    midstream: str = ""  # continue or restart: what may be done if this stream breaks; empty: nothing
+    rewritten: bool = False  # the neutral form was changed: it is what goes out, not the body
     # translate, once per attempt
     wire: WireRequest | None = None
     dropped: list[str] = field(default_factory=list)  # fields that the target cannot carry
@@ -153,6 +167,7 @@ class Exchange:
     progress: Progress = field(default_factory=Progress)
     # forward
     attempts: list[Attempt] = field(default_factory=list)
+    attempt: Attempt | None = None  # the current one
     reply: Reply | None = None
     # the gate and the relay, at the end
     status: int = 0
@@ -160,6 +175,7 @@ class Exchange:
     error: GatewayError | None = None
     ended: float = 0.0
     bytes_out: int = 0
+    adrift: bool = False  # its caller is gone, but its answer is still read: it ends when that does
     on_end: list[Callable[[Exchange], None]] = field(default_factory=list)
     later: list[Callable[[], Awaitable[None]]] = field(default_factory=list)
     _request: Json | None = None
@@ -180,6 +196,40 @@ class Exchange:
             self.model = self.model or self.client.model(request)
             self.stream = self.operation in STREAMED and self.client.streams(request)
         return self._request
+
+    def fork(self) -> Exchange:
+        """The same exchange for an attempt beside this one: what belongs to an attempt is its own, the rest, the list of attempts
+        included, is shared. It is never ended or recorded itself."""
+        twin = copy.copy(self)
+        twin.progress = Progress()
+        twin.wire = twin.decoder = twin.reply = twin.attempt = None
+        twin.dropped, twin.mapped = [], []
+        return twin
+
+    def adopt(self, twin: Exchange) -> None:
+        """Makes the attempt of a fork this exchange's own: its reply is the one the caller gets."""
+        self.target, self.target_key, self.patience = twin.target, twin.target_key, twin.patience
+        self.wire, self.decoder, self.progress = twin.wire, twin.decoder, twin.progress
+        self.dropped, self.mapped = twin.dropped, twin.mapped
+        self.attempt, self.reply = twin.attempt, twin.reply
+
+    def close_attempts(self, outcome: Outcome | None, error: GatewayError | None, now: float) -> None:
+        """Notes how attempts ended of which nobody has noted it. Monotonic seconds."""
+        for attempt in self.attempts:
+            if attempt.outcome is None:
+                attempt.outcome = outcome
+                attempt.ended = now
+                if error is not None:
+                    attempt.error = error.code
+
+    def aim(self, target: Target, key: int, patience: float) -> None:
+        """The next attempt goes to this target, with this credential of its provider, and may take so long to begin to answer."""
+        self.target, self.target_key, self.patience, self.attempt = target, key, patience, None
+
+    def rewrite(self, neutral: Json) -> None:
+        """Sends this instead of what the client wrote, in neutral form. For forks: the client's own request stays as it is."""
+        self._neutral = neutral
+        self.rewritten = True
 
     def neutral(self) -> Json:
         """The request in the neutral form of its operation, made when first asked for. Raises the client side's 400."""

@@ -20,6 +20,7 @@ class Outcome(enum.StrEnum):
     TIMEOUT = "timeout"  # one of the configured time limits
     CLIENT_GONE = "client_gone"
     DRAINED = "drained"  # cut by the gateway's own shutdown
+    CANCELLED = "cancelled"  # an attempt that another one beside it made superfluous
 
 
 class Tap(Protocol):

@@ -14,7 +14,8 @@ from dataclasses import dataclass
 @dataclass(frozen=True, slots=True)
 class Key:
     """A caller. `models` and `providers` limit what it may use; empty means all. A model ending in `*` matches any rest.
-    `strict`: its requests are refused rather than sent with something left out."""
+    `strict`: its requests are refused rather than sent with something left out. `priority`: in the queue, and the highest that its
+    requests may ask for; empty: the queue's own."""
 
     name: str
     digest: bytes
@@ -23,6 +24,7 @@ class Key:
     models: tuple[str, ...] = ()
     providers: tuple[str, ...] = ()
     strict: bool = False
+    priority: str = ""
 
     def allows_model(self, model: str) -> bool:
         if not self.models:

@@ -9,13 +9,20 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from edgegate.config.decode import Reader
-from edgegate.config.model import DEFAULT_CHAIN, STAGES, StageOptions
+from edgegate.config.model import StageOptions
 from edgegate.config.problems import Place, Problem, did_you_mean, shown
+from edgegate.config.stages import DEFAULT_CHAIN, STAGES
 from edgegate.config.substitute import Unresolved
 from edgegate.config.tree import Listing, Node, Scalar, Table
 
 BEFORE = (
     ("cache", "forward", "an answer from the cache spares the call"),
+    ("auth", "idempotency", "each caller has its own keys"),
+    ("idempotency", "forward", "an answer that is replayed spares the call"),
+    ("coalesce", "forward", "a call that is shared is sent once"),
+    ("coalesce", "failover", "a call that is shared fails over once"),
+    ("queue", "failover", "a place in the queue is for an exchange with all its attempts"),
+    ("queue", "forward", "what waits in the queue is not sent yet"),
     ("route", "failover", "failover tries the targets that route chose"),
     ("route", "translate", "a request is translated for the target that route chose"),
     ("route", "forward", "a request is sent to the target that route chose"),

@@ -13,8 +13,9 @@ from pathlib import Path
 
 from edgegate.config.address import Address, parse_address
 from edgegate.config.discover import Vendor, vendors
-from edgegate.config.model import AuthOptions, Config, ProviderOptions
+from edgegate.config.model import Config, ProviderOptions
 from edgegate.config.problems import Place, Problem, did_you_mean, shown
+from edgegate.config.stages import AuthOptions, IdempotencyOptions
 from edgegate.ledger.prices import PriceError, Prices
 
 DEFAULT_SECRETS = (
@@ -45,6 +46,7 @@ def check(config: Config, places: Mapping[str, Place] | None = None, source: str
         *_names(config, known),
         *_keys(config),
         *_prices(config),
+        *_idempotency(config),
     ]
     return [Problem(_nearest(places or {}, path, source), path, text) for path, text in findings]
 
@@ -113,6 +115,12 @@ def _provider(name: str, options: ProviderOptions, known: tuple[Vendor, ...]) ->
             yield path, str(error)
     if options.base_url:
         yield from _url(f"{path}.base_url", options.base_url, credentials="`api_key`")
+    if options.api_key and options.api_keys:
+        yield f"{path}.api_keys", "credentials stand in `api_key` or in `api_keys`, not in both"
+    if options.api_keys and (options.token_file or options.token_command):
+        yield f"{path}.api_keys", "a token of `token_file` or `token_command` takes the place of keys"
+    if not all(options.api_keys):
+        yield f"{path}.api_keys", "one of these keys is empty"
     if options.token_file and options.token_command:
         yield f"{path}.token_command", "a token comes from `token_file` or from `token_command`, not from both"
     if options.ca_file and not Path(options.ca_file).is_file():
@@ -164,8 +172,18 @@ def _names(config: Config, known: tuple[Vendor, ...]) -> Iterator[Finding]:
         yield "models.default_provider", f"no provider {shown(models.default_provider)} is configured{hint}"
     served = {model for options in providers.values() for model in options.models}
     targets = [(f"models.aliases.{name}", target) for name, target in models.aliases.items()]
-    for name, chain in models.fallbacks.items():
-        targets += [(f"models.fallbacks.{name}[{index}]", target) for index, target in enumerate(chain)]
+    for table, chains in (("fallbacks", models.fallbacks), ("larger_context", models.larger_context)):
+        for name, chain in chains.items():
+            targets += [(f"models.{table}.{name}[{index}]", target) for index, target in enumerate(chain)]
+    for name, balanced in models.balance.items():
+        targets += [(f"models.balance.{name}.targets.{target}", target) for target in balanced.targets]
+        if not balanced.targets:
+            yield f"models.balance.{name}", "expected `targets`, such as `{azure-east/gpt-4o: 3, openai/gpt-4o: 1}`"
+        for target, weight in balanced.targets.items():
+            if weight < 0:
+                yield f"models.balance.{name}.targets.{target}", f"expected a weight of 0 or more, got {weight:g}"
+            elif target in models.balance or models.aliases.get(target) in models.balance:
+                yield f"models.balance.{name}.targets.{target}", "a balanced name cannot be among the targets of another"
     for path, target in targets:
         provider, slash, model = target.partition("/")
         if not target or (slash and not (provider and model)):
@@ -220,6 +238,18 @@ def _prices(config: Config) -> Iterator[Finding]:
         Prices.load(config.prices)
     except PriceError as error:
         yield error.path, error.text
+
+
+def _idempotency(config: Config) -> Iterator[Finding]:
+    for index, stage in enumerate(config.chain):
+        options = stage.options
+        if isinstance(options, IdempotencyOptions) and options.file:
+            file = Path(options.file)
+            path = f"chain[{index}].idempotency.file"
+            if file.is_dir():
+                yield path, f"expected a file, {file} is a directory"
+            elif not file.parent.is_dir():
+                yield path, f"no directory {file.parent}"
 
 
 def _nearest(places: Mapping[str, Place], path: str, source: str) -> Place:

@@ -14,7 +14,7 @@ import typing
 from collections.abc import Callable, Mapping
 from typing import Any
 
-from edgegate.config.model import Duration, Secret, Size
+from edgegate.config.option import Duration, Secret, Size
 from edgegate.config.problems import Place, Problem, did_you_mean, shown, shown_name
 from edgegate.config.substitute import Unresolved, substitute
 from edgegate.config.tree import Listing, Node, Scalar, Table

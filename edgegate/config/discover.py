@@ -10,7 +10,8 @@ from dataclasses import dataclass, field
 from typing import Any
 from urllib.parse import urlsplit
 
-from edgegate.config.model import ProviderOptions, Secret
+from edgegate.config.model import ProviderOptions
+from edgegate.config.option import Secret
 from edgegate.dialects.clouds import bedrock_address, vertex_address
 from edgegate.dialects.compat import COMPAT
 
@@ -146,7 +147,7 @@ def discover(
             reachable = url or vendor.base_url or address_of(vendor, made)
             if reachable and ((key and not vendor.shared_key) or (url and not vendor.keys)):
                 found[vendor.name] = _addressed(made, vendor)
-        elif entry.dialect in ("", vendor.name) and not entry.base_url and not entry.api_key:
+        elif entry.dialect in ("", vendor.name) and not entry.base_url and not entry.api_key and not entry.api_keys:
             found[vendor.name] = _addressed(dataclasses.replace(entry, base_url=url, api_key=Secret(key)), vendor)
     return found
 

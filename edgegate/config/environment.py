@@ -16,8 +16,10 @@ from typing import Any
 from edgegate.config import tree
 from edgegate.config.address import parse_address
 from edgegate.config.decode import boolean
-from edgegate.config.model import DEFAULT_CHAIN, STAGES, Config, Secret
+from edgegate.config.model import Config
+from edgegate.config.option import Secret
 from edgegate.config.problems import Place, Problem, did_you_mean, shown
+from edgegate.config.stages import DEFAULT_CHAIN, STAGES
 from edgegate.config.tree import Listing, Node, Scalar, Table
 
 PREFIX = "EDGEGATE_"
@@ -26,12 +28,14 @@ SWITCH, SET, PORT = "switch", "set", "port"
 
 @dataclass(frozen=True, slots=True)
 class Variable:
-    """`path` is the option it sets: a key path, or `chain.<stage>.<option>`, which holds only where the chain has that stage."""
+    """`path` is the option it sets: a key path, or `chain.<stage>.<options>`, which holds only where the chain has that stage.
+    `unit` is written behind plain numbers that mean something else than seconds there."""
 
     name: str
     path: str
     doc: str
     does: str = SET
+    unit: str = ""
 
 
 VARIABLES = (
@@ -42,6 +46,21 @@ VARIABLES = (
     Variable("LLM_GATEWAY_CACHE_ENABLED", "chain.cache", "true adds the cache stage after auth, false removes it.", SWITCH),
     Variable("LLM_GATEWAY_CACHE_TTL", "chain.cache.ttl", "How long an answer is served again, if there is a cache stage."),
     Variable("LLM_GATEWAY_CACHE_MAX_ENTRIES", "chain.cache.max_entries", "Entries kept, if there is a cache stage."),
+    Variable(
+        "LLM_GATEWAY_RELIABILITY_CIRCUIT_BREAKER_FAILURE_THRESHOLD", "chain.failover.breaker.failures", "Failures that open a breaker."
+    ),
+    Variable("LLM_GATEWAY_RELIABILITY_CIRCUIT_BREAKER_TIMEOUT", "chain.failover.breaker.reset", "How long a breaker stays open."),
+    Variable("LLM_GATEWAY_RELIABILITY_CIRCUIT_BREAKER_MAX_HALF_OPEN_REQUESTS", "chain.failover.breaker.probes", "Probes at once."),
+    Variable("LLM_GATEWAY_RELIABILITY_RETRY_MAX_RETRIES", "chain.failover.retries", "Further attempts at one target."),
+    Variable("LLM_GATEWAY_RELIABILITY_RETRY_INITIAL_BACKOFF", "chain.failover.backoff", "Longest first wait between attempts."),
+    Variable("LLM_GATEWAY_RELIABILITY_RETRY_MAX_BACKOFF", "chain.failover.max_backoff", "Longest wait between attempts."),
+    Variable("LLM_GATEWAY_PERFORMANCE_QUEUE_ENABLED", "chain.queue", "true adds the queue stage after auth, false removes it.", SWITCH),
+    Variable("LLM_GATEWAY_PERFORMANCE_QUEUE_MAX_QUEUE_SIZE", "chain.queue.size", "Exchanges that may wait, if there is a queue stage."),
+    Variable("LLM_GATEWAY_PERFORMANCE_QUEUE_MAX_WAIT_TIME", "chain.queue.max_wait", "Longest wait, if there is a queue stage."),
+    Variable("LLM_GATEWAY_PERFORMANCE_QUEUE_WORKER_COUNT", "chain.queue.concurrency", "Exchanges at once, if there is a queue stage."),
+    Variable("CIRCUIT_BREAKER_MAX_FAILURES", "chain.failover.breaker.failures", "Failures that open a breaker."),
+    Variable("CIRCUIT_BREAKER_TIMEOUT_SECONDS", "chain.failover.breaker.reset", "How long a breaker stays open."),
+    Variable("HEDGING_DELAY_MS", "chain.failover.hedge.delay", "Milliseconds after which a second attempt starts.", unit="ms"),
     Variable("PORT", "server.listen", "Port to listen on; the host stays. Not for a Unix socket.", PORT),
     Variable("LOG_LEVEL", "log.level", "debug, info, warning (or warn) or error."),
     Variable("CACHE_ENABLED", "chain.cache", "true adds the cache stage after auth, false removes it.", SWITCH),
@@ -127,7 +146,8 @@ class _Edit:
         if keys[0] != "chain":
             self.put(keys, Scalar(place, _level(variable.path, text), literal=True))
         elif (options := self._stage(keys[1])) is not None:
-            options.put(keys[2], Scalar(place, text, literal=True))
+            plain = text.strip().replace(".", "", 1).isdigit()
+            _put_below(options, keys[2:], Scalar(place, text + variable.unit if plain else text, literal=True))
 
     def generic(self, name: str, text: str) -> None:
         """`EDGEGATE_A__B=text`: finds the option by the dataclasses, and the provider by its name as an environment can spell it."""
@@ -157,28 +177,27 @@ class _Edit:
         return None
 
     def put(self, keys: list[str], node: Node) -> None:
-        table = self.root
-        for key in keys[:-1]:
-            below = table.entries.get(key)
-            copy = _copy(below) if isinstance(below, Table) else Table(node.place)
-            table.entries[key] = copy
-            table.names.setdefault(key, copy.place)
-            table = copy
-        table.put(keys[-1], node)
+        _put_below(self.root, keys, node)
 
     def _in_chain(self, words: list[str], place: Place, text: str) -> None:
         path = ".".join(words)
-        if len(words) != 3 or words[1] not in STAGES:
-            self.problems.append(Problem(place, path, f"expected EDGEGATE_CHAIN__<STAGE>__<OPTION>{did_you_mean(words[1], STAGES)}"))
+        if len(words) < 3 or words[1] not in STAGES:
+            near = did_you_mean(words[1], STAGES) if len(words) > 1 else ""
+            self.problems.append(Problem(place, path, f"expected EDGEGATE_CHAIN__<STAGE>__<OPTION>{near}"))
             return
-        stage, option = words[1:]
-        hints = typing.get_type_hints(STAGES[stage])
-        if option not in hints:
-            self.problems.append(Problem(place, path, f"no such option{did_you_mean(option, hints)}"))
-        elif (options := self._stage(stage)) is None:
+        stage, *names = words[1:]
+        hint: Any = STAGES[stage]
+        for name in names:
+            hints = typing.get_type_hints(hint) if dataclasses.is_dataclass(hint) else {}
+            if name not in hints:
+                self.problems.append(Problem(place, path, f"no such option{did_you_mean(name, hints)}"))
+                return
+            hint = _inner(hints[name])
+        options = self._stage(stage)
+        if options is None:
             self.problems.append(Problem(place, path, f"the chain has no `{stage}` stage"))
-        elif (node := self._node(_inner(hints[option]), text, place)) is not None:
-            options.put(option, node)
+        elif (node := self._node(hint, text, place)) is not None:
+            _put_below(options, names, node)
 
     def _unknown(self, word: str, valid: Collection[str], place: Place) -> None:
         self.problems.append(Problem(place, "", f"no such option{did_you_mean(word, valid)}"))
@@ -239,6 +258,17 @@ class _Edit:
             chain.items.insert(after_auth, Scalar(place, name))
         elif not on:
             chain.items = [entry for entry in chain.items if _stage_name(entry) != name]
+
+
+def _put_below(table: Table, keys: list[str], node: Node) -> None:
+    """Sets an option below a table that may be changed; the tables on the way to it are copied."""
+    for key in keys[:-1]:
+        below = table.entries.get(key)
+        copy = _copy(below) if isinstance(below, Table) else Table(node.place)
+        table.entries[key] = copy
+        table.names.setdefault(key, copy.place)
+        table = copy
+    table.put(keys[-1], node)
 
 
 def _stage_name(entry: Node) -> str:

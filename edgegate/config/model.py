@@ -1,62 +1,17 @@
 """The options, as typed dataclasses: the one source of the loader's checks, the JSON Schema and the reference in docs/.
 
-Every field has a default that is safe, and a sentence in its metadata (`doc`). Types say how YAML is read: `Duration` takes
-`30s`, `5m`, `1h`, `250ms` or a number of seconds; `Size` takes `32MiB`, `10MB` or a number of bytes; `Secret` is a string
-that never shows itself. Stage options stand under the stage's name in `chain`.
+Every field has a default that is safe, and a sentence in its metadata (`doc`). Types say how YAML is read (see `option.py`). The
+options of stages are in `stages.py`.
 """
 
 # ruff: noqa: RUF009 (option() makes a new field each time; nothing is shared)
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from typing import Any
 
-
-class Duration(float):
-    """Seconds."""
-
-
-class Size(int):
-    """Bytes."""
-
-
-class Secret:
-    """A string that repr, str, logs and JSON never show. `reveal()` is the one way to read it."""
-
-    __slots__ = ("_value",)
-
-    def __init__(self, value: str) -> None:
-        self._value = value
-
-    def reveal(self) -> str:
-        return self._value
-
-    def __repr__(self) -> str:
-        return "Secret(***)"
-
-    __str__ = __repr__
-
-    def __eq__(self, other: object) -> bool:
-        return isinstance(other, Secret) and other._value == self._value
-
-    def __hash__(self) -> int:
-        return hash(self._value)
-
-    def __bool__(self) -> bool:
-        return bool(self._value)
-
-
-def option(default: Any, doc: str, *, least: float | None = None, choices: tuple[str, ...] = (), secret: bool = False) -> Any:
-    """A dataclass field with its default (a callable makes one per instance) and the sentence that explains it.
-
-    least: smallest value allowed. choices: the words allowed. secret: may hold credentials (header
-    values): neither repr nor `edgegate config show` prints it.
-    """
-    metadata = {"doc": doc, "least": least, "choices": choices, "secret": secret}
-    if callable(default):
-        return field(default_factory=default, repr=not secret, metadata=metadata)
-    return field(default=default, repr=not secret, metadata=metadata)
+from edgegate.config.option import PRIORITIES, STRATEGIES, Duration, Secret, Size, option
 
 
 @dataclass(frozen=True, slots=True)
@@ -89,7 +44,7 @@ class ServerOptions:
 class TimeoutOptions:
     connect: Duration = option(Duration(5), "TCP and TLS set-up.", least=0.001)
     first_token: Duration = option(Duration(60), "From the request to the first meaningful event of a stream.", least=0.001)
-    idle: Duration = option(Duration(60), "Between two events of a stream; comments and pings do not count.", least=0.001)
+    idle: Duration = option(Duration(30), "Between two events of a stream; comments and pings do not count.", least=0.001)
     total: Duration = option(Duration(600), "The whole attempt; for a plain reply this is its only limit after connect.", least=0.001)
 
 
@@ -102,6 +57,18 @@ class ProviderOptions:
     )
     base_url: str = option("", "Address, e.g. `https://api.openai.com/v1`. The vendor's public one, if left out.")
     api_key: Secret = option(lambda: Secret(""), "Credential sent to the provider.")
+    api_keys: tuple[Secret, ...] = option(
+        (), "Several credentials instead of one: requests are spread over them, and one that is refused (401, 403, 429) rests."
+    )
+    balance: str = option(
+        "least_in_flight", "How requests are spread over `api_keys`; the words are those of `models.balance`.", choices=STRATEGIES
+    )
+    max_in_flight: int = option(0, "Attempts at once at one model of this provider, per worker; 0: as many as connections.", least=0)
+    prefill: tuple[str, ...] = option(
+        (),
+        "Models (`*` at the end matches any rest) that go on writing an assistant message that the request ends with. Left out: what "
+        "is known of the dialect. `[none]`: no model does.",
+    )
     models: tuple[str, ...] = option((), "Models it serves, listed by /v1/models and routed here by name.")
     deployments: dict[str, str] = option(
         dict,
@@ -141,10 +108,30 @@ class ProviderOptions:
 
 
 @dataclass(frozen=True, slots=True)
+class BalanceOptions:
+    strategy: str = option(
+        "weighted",
+        "ordered: the first that is well. weighted: by chance, in proportion. least_in_flight: the one with the fewest attempts "
+        "running, for its weight. lowest_latency: the quickest of late, with a little exploring. affinity: the same conversation "
+        "to the same target, so that its prompt cache is warm.",
+        choices=STRATEGIES,
+    )
+    targets: dict[str, float] = option(dict, "Targets that may serve the name, with their weights: `azure-east/gpt-4o: 3`.")
+
+
+@dataclass(frozen=True, slots=True)
 class ModelOptions:
     aliases: dict[str, str] = option(dict, "Other names for models: `fast: groq/llama-3.1-8b-instant`.")
+    balance: dict[str, BalanceOptions] = option(
+        dict, "Names that several equal targets serve: `gpt-4o: {targets: {azure-east/gpt-4o: 3, openai/gpt-4o: 1}}`."
+    )
     fallbacks: dict[str, tuple[str, ...]] = option(
-        dict, "Targets to try next when a model fails, in order: `gpt-4o: [anthropic/claude-sonnet-4-5]`."
+        dict,
+        "Targets to try next when a model fails, in order: `gpt-4o: [anthropic/claude-sonnet-4-5, llama-70b]`. One of them may be a "
+        "name of `balance`.",
+    )
+    larger_context: dict[str, tuple[str, ...]] = option(
+        dict, "Targets for prompts that are too long for a model, in order: `gpt-4o-mini: [gemini/gemini-2.5-flash]`."
     )
     default_provider: str = option(
         "",
@@ -163,6 +150,11 @@ class KeyOptions:
     models: tuple[str, ...] = option((), "Models it may use (`*` at the end matches any rest); all, if left out.")
     providers: tuple[str, ...] = option((), "Providers it may use; all, if left out.")
     strict: bool = option(False, "Like the translate stage's `strict`, for this key.")
+    priority: str = option(
+        "",
+        "Priority in the queue stage, and the highest that its requests may ask for with `x-edgegate-priority`.",
+        choices=("", *PRIORITIES),
+    )
 
 
 @dataclass(frozen=True, slots=True)
@@ -184,73 +176,6 @@ class PriceOptions:
 @dataclass(frozen=True, slots=True)
 class MetricsOptions:
     max_series: int = option(1000, "Distinct label sets per metric; further ones are counted under `other`.", least=1)
-
-
-@dataclass(frozen=True, slots=True)
-class AuthOptions:
-    anonymous: bool = option(False, "Serve callers without a key although the listener is not on loopback.")
-    query: bool = option(False, "Also accept `?api_key=` and `?key=`.")
-    user_id: bool = option(False, "Accept `X-User-ID` from trusted networks as the caller.")
-
-
-@dataclass(frozen=True, slots=True)
-class CacheOptions:
-    ttl: Duration = option(Duration(3600), "How long an answer is served again.", least=0.001)
-    max_entries: int = option(10_000, "Entries kept; the least recently used goes first.", least=1)
-    max_bytes: Size = option(Size(64 << 20), "Memory for entries.", least=1024)
-    max_entry: Size = option(Size(1 << 20), "Largest answer that is kept.", least=1024)
-    max_temperature: float = option(0.0, "Requests with a higher temperature are not cached; a request without one counts as 1.", least=0)
-
-
-@dataclass(frozen=True, slots=True)
-class RouteOptions:
-    pass
-
-
-@dataclass(frozen=True, slots=True)
-class FailoverOptions:
-    attempts: int = option(3, "Attempts in all, over all targets.", least=1)
-    retries: int = option(1, "Further attempts at one target before the next is tried.", least=0)
-    backoff: Duration = option(Duration(0.25), "Longest first wait between attempts at one target; doubles, with full jitter.", least=0)
-    max_backoff: Duration = option(
-        Duration(5), "Longest wait; a Retry-After beyond it moves on to the next target, or is passed on.", least=0.001
-    )
-
-
-@dataclass(frozen=True, slots=True)
-class TranslateOptions:
-    default_max_tokens: int = option(4096, "Sent to providers that require a limit when the client set none.", least=1)
-    strict: bool = option(
-        False, "Answer 400 naming the fields that the provider cannot carry, instead of leaving them out. Also `x-edgegate-strict: true`."
-    )
-
-
-@dataclass(frozen=True, slots=True)
-class ForwardOptions:
-    connect: Duration = option(Duration(5), "TCP and TLS set-up.", least=0.001)
-    first_token: Duration = option(Duration(60), "From the request to the first meaningful event of a stream.", least=0.001)
-    idle: Duration = option(Duration(60), "Between two events of a stream; comments and pings do not count.", least=0.001)
-    total: Duration = option(Duration(600), "The whole attempt.", least=0.001)
-    max_reply: Size = option(Size(64 << 20), "Largest plain reply held in memory.", least=1024)
-
-
-@dataclass(frozen=True, slots=True)
-class MeterOptions:
-    pass
-
-
-STAGES: dict[str, type] = {
-    "auth": AuthOptions,
-    "cache": CacheOptions,
-    "route": RouteOptions,
-    "failover": FailoverOptions,
-    "translate": TranslateOptions,
-    "forward": ForwardOptions,
-    "meter": MeterOptions,
-}
-"""Stages by the name they have in `chain`, with the options each takes."""
-
-DEFAULT_CHAIN = ("auth", "route", "failover", "translate", "forward", "meter")
 
 
 @dataclass(frozen=True, slots=True)

@@ -12,7 +12,9 @@ import types
 import typing
 from typing import Any
 
-from edgegate.config.model import STAGES, Config, Duration, Secret, Size, StageOptions
+from edgegate.config.model import Config, StageOptions
+from edgegate.config.option import Duration, Secret, Size
+from edgegate.config.stages import STAGES
 from edgegate.config.units import DURATION_PATTERN, SIZE_PATTERN, write_duration, write_size
 
 DRAFT = "https://json-schema.org/draft/2020-12/schema"

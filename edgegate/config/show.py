@@ -8,7 +8,8 @@ from typing import Any
 
 import yaml
 
-from edgegate.config.model import Config, Duration, Secret, Size
+from edgegate.config.model import Config
+from edgegate.config.option import Duration, Secret, Size
 from edgegate.config.units import write_duration, write_size
 
 HIDDEN = "***"

@@ -9,7 +9,7 @@ from __future__ import annotations
 import re
 from decimal import Decimal
 
-from edgegate.config.model import Duration, Size
+from edgegate.config.option import Duration, Size
 
 LONGEST_S = 3650 * 86_400
 """Ten years: beyond it a number is a slip, and event loops refuse it."""

@@ -114,7 +114,7 @@ class ExchangeLog:
             attempt.id.encode(),
             (attempt.ended - attempt.started) * 1e3,
             b"%.3f" % ((attempt.first - attempt.started) * 1e3) if attempt.first else b"null",
-            b"reported" if usage.reported else b"none",
+            b"reported" if usage.reported else b"estimated" if usage.input_tokens else b"none",
             b'"input_tokens":%d,"output_tokens":%d,"cached_tokens":%d,"cache_write_tokens":%d,"reasoning_tokens":%d'
             % (usage.input_tokens, usage.output_tokens, usage.cached_tokens, usage.cache_write_tokens, usage.reasoning_tokens),
             b'"%d.%09d"' % divmod(cost, 1_000_000_000) if cost is not None else b"null",
@@ -125,6 +125,10 @@ class ExchangeLog:
         line: dict[str, Any] = {}
         if ex.cache:
             line["cache"] = ex.cache
+        if ex.coalesced:
+            line["coalesced"] = True
+        if ex.replayed:
+            line["replayed"] = True
         if ex.error is not None:
             line["error"] = ex.error.code
             line["error_source"] = ex.error.source

@@ -57,6 +57,30 @@ class Counts:
         return family
 
 
+class Levels:
+    """A gauge by label values. Over several workers the sum is shown, or the largest where a sum says nothing."""
+
+    __slots__ = ("_max", "documentation", "labels", "largest", "name", "values")
+
+    def __init__(self, name: str, documentation: str, labels: Labels, max_series: int, *, largest: bool = False) -> None:
+        self.name = name
+        self.documentation = documentation
+        self.labels = labels
+        self.largest = largest
+        self.values: dict[Labels, float] = {}
+        self._max = max_series
+
+    def set(self, key: Labels, value: float) -> None:
+        if key in self.values or len(self.values) < self._max:
+            self.values[key] = value
+
+    def collect(self, values: Mapping[Labels, float]) -> Metric:
+        family = GaugeMetricFamily(self.name, self.documentation, labels=self.labels)
+        for key, value in values.items():
+            family.add_metric(key, value)
+        return family
+
+
 class Distribution:
     """A histogram by label values. A series is its bucket counts, one more for +Inf, and the sum at the end."""
 
@@ -133,6 +157,17 @@ class Metrics:
             OVERHEAD,
             max_series,
         )
+        self.retries = Counts("edgegate_retries", "Attempts after or beside another one, by why.", ("provider", "reason"), max_series)
+        self.breaker_changes = Counts("edgegate_breaker_changes", "Changes of breakers.", ("provider", "model", "state"), max_series)
+        self.breakers = Levels(
+            "edgegate_breaker_state", "0 closed, 0.5 half open, 1 open.", ("provider", "model"), max_series, largest=True
+        )
+        self.queue_depth = Levels("edgegate_queue_depth", "Exchanges that wait in the queue.", ("priority",), max_series)
+        self.queue_running = Levels("edgegate_queue_running", "Exchanges behind the queue.", (), max_series)
+        self.queue_wait = Distribution(
+            "edgegate_queue_wait_seconds", "Time spent in the queue.", ("priority", "result"), SECONDS, max_series
+        )
+        self.news = Counts("edgegate_worker_news", "Items that workers told each other, by what became of them.", ("result",), max_series)
         self._series: dict[Labels, tuple[list[float], ...]] = {}  # the series of one target, found once
         self._max_series = max_series
         self.in_flight = 0
@@ -189,16 +224,21 @@ class Metrics:
 
     def counts(self) -> tuple[Counts, ...]:
         return (
-            self.requests, self.attempts, self.cache, self.cost, self.unpriced, self.tokens, self.bytes_out, self.bad_requests
+            self.requests, self.attempts, self.cache, self.cost, self.unpriced, self.tokens, self.bytes_out, self.bad_requests,
+            self.retries, self.breaker_changes, self.news,
         )  # fmt: skip
 
     def distributions(self) -> tuple[Distribution, ...]:
-        return (self.duration, self.first, self.usage, self.overhead)
+        return (self.duration, self.first, self.usage, self.overhead, self.queue_wait)
+
+    def levels(self) -> tuple[Levels, ...]:
+        return (self.breakers, self.queue_depth, self.queue_running)
 
     def snapshot(self) -> dict[str, Any]:
         """This worker's numbers as JSON, for the other workers."""
         values: dict[str, Any] = {counts.name: [[list(key), value] for key, value in counts.values.items()] for counts in self.counts()}
         values |= {d.name: [[list(key), series] for key, series in d.values.items()] for d in self.distributions()}
+        values |= {levels.name: [[list(key), value] for key, value in levels.values.items()] for levels in self.levels()}
         return {"values": values, "in_flight": self.in_flight}
 
 
@@ -226,6 +266,11 @@ class WorkersCollector(Collector):
             for key, series in _foreign(others, distribution.name):
                 sums[key] = [a + b for a, b in zip(sums[key], series, strict=True)] if key in sums else series
             yield distribution.collect(sums)
+        for levels in metrics.levels():
+            current = dict(levels.values)
+            for key, value in _foreign(others, levels.name):
+                current[key] = max(current.get(key, 0), value) if levels.largest else current.get(key, 0) + value
+            yield levels.collect(current)
         in_flight = metrics.in_flight + sum(int(other.get("in_flight", 0)) for other in others)
         yield GaugeMetricFamily("edgegate_in_flight", "Exchanges running now.", in_flight)
         yield GaugeMetricFamily(

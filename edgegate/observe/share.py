@@ -1,7 +1,7 @@
 """Metrics over several worker processes: each writes its numbers into a file once a second, whoever is scraped adds them up.
 
 The files lie in a directory that the supervisor makes and removes, one for each worker process there ever was. A worker that
-ends leaves its last numbers behind, so counters never fall; its successor sets its gauge of running exchanges to zero.
+ends leaves its last numbers behind, so counters never fall; its successor takes its gauges away: what runs, waits or is open.
 """
 
 from __future__ import annotations
@@ -45,12 +45,15 @@ class SharedMetrics:
             _replace(self._file, self._metrics.snapshot())
 
     def bury(self) -> None:
-        """What this worker's predecessors counted stays counted, but nothing of theirs is running any more."""
+        """What this worker's predecessors counted stays counted, but nothing of theirs is running, waiting or open any more."""
         if self._directory is None:
             return
+        levels = {levels.name for levels in self._metrics.levels()}
         for file in self._directory.glob(f"{self._worker}-*.json"):
             if file != self._file:
-                _replace(file, {**orjson.loads(file.read_bytes()), "in_flight": 0})
+                snapshot = orjson.loads(file.read_bytes())
+                counted = {name: values for name, values in snapshot["values"].items() if name not in levels}
+                _replace(file, {**snapshot, "values": counted, "in_flight": 0})
 
     async def run(self) -> None:
         """Writes until cancelled."""

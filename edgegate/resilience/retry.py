@@ -1,4 +1,8 @@
-"""How long to wait before another attempt. The waits are backoff's: exponential, with full jitter."""
+"""How long to wait before another attempt, and whether there may be one. The waits are backoff's: exponential, with full jitter.
+
+The budget is what keeps retries from becoming the load that holds a failing provider down: they are a share of the first attempts,
+however many requests fail at once.
+"""
 
 from __future__ import annotations
 
@@ -9,6 +13,9 @@ import backoff
 from edgegate.errors import GatewayError
 
 Jitter = Callable[[float], float]
+
+ONE = 1 - 1e-9
+"""A whole token, for a sum of shares that rounding left just below one."""
 
 
 class Waits:
@@ -32,3 +39,30 @@ class Waits:
         if asked > self._max_s:
             return None
         return asked + self._jitter(min(step, 0.25))  # never before the time asked for, and not all at once
+
+
+class RetryBudget:
+    """How many further attempts a provider may be asked for: `share` for each first attempt, and `free` to begin with.
+
+    Retries never exceed free + share x first attempts. There is no clock in it: what has not been used is kept, up to `free` or what
+    a hundred first attempts bring, whichever is more, so that a quiet gateway has its free ones whenever something fails, and a busy
+    one cannot save up a storm."""
+
+    __slots__ = ("_most", "_share", "_tokens")
+
+    def __init__(self, share: float, free: int = 10) -> None:
+        self._share = share
+        self._tokens = float(free)
+        self._most = max(float(free), 100 * share)
+
+    def sent(self) -> None:
+        """A first attempt has been made."""
+        if self._tokens < self._most:
+            self._tokens = min(self._tokens + self._share, self._most)
+
+    def retry(self) -> bool:
+        """Take one further attempt, if there is one left."""
+        if self._tokens < ONE:
+            return False
+        self._tokens -= 1.0
+        return True

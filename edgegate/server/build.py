@@ -6,13 +6,15 @@ import os
 import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
+from pathlib import Path
 from typing import Any
 from urllib.parse import urlsplit
 
 from edgegate.access.keys import Key, KeyRing, digest
 from edgegate.chain import Stage
 from edgegate.config.discover import address_of, vendor_defaults
-from edgegate.config.model import Config, KeyOptions, ProviderOptions, TranslateOptions
+from edgegate.config.model import Config, KeyOptions, ProviderOptions
+from edgegate.config.stages import FailoverOptions, IdempotencyOptions, TranslateOptions
 from edgegate.dialects.anthropic.provider import AnthropicProvider
 from edgegate.dialects.azure.provider import AzureProvider
 from edgegate.dialects.base import ProviderSide
@@ -29,14 +31,20 @@ from edgegate.dialects.openai.quirks import OPENAI, USUAL
 from edgegate.dialects.responses.provider import ResponsesProvider
 from edgegate.ledger.prices import Prices
 from edgegate.observe.metrics import Metrics
-from edgegate.routing.catalog import Catalog, Provider
+from edgegate.resilience.board import Board, Listener
+from edgegate.routing.catalog import Balanced, Catalog, Provider
 from edgegate.stages.auth import Auth
 from edgegate.stages.cache import Cache
+from edgegate.stages.coalesce import Coalesce
 from edgegate.stages.failover import Failover
 from edgegate.stages.forward import Forward
+from edgegate.stages.hedge import Hedges
+from edgegate.stages.idempotency import Idempotency
 from edgegate.stages.meter import Meter
+from edgegate.stages.queue import Queue
 from edgegate.stages.route import Route
 from edgegate.stages.translate import Translate
+from edgegate.stores.sqlite import SqliteStore
 from edgegate.upstream.aws import AwsCredential
 from edgegate.upstream.bearer import CommandToken, FileToken
 from edgegate.upstream.credential import Credential
@@ -111,11 +119,22 @@ def build_catalog(config: Config, sides: Sides, simulated: frozenset[str]) -> Ca
             options.deployments,
             options.loss,
             options.relay,
+            keys=len(options.api_keys) or 1,
+            balance=options.balance,
+            max_in_flight=options.max_in_flight,
+            prefill=options.prefill,
         )
         for name, (side, options) in sides.items()
     ]
     models = config.models
-    return Catalog(providers, models.aliases, models.fallbacks, models.default_provider or _only_candidate(providers))
+    return Catalog(
+        providers,
+        models.aliases,
+        models.fallbacks,
+        models.default_provider or _only_candidate(providers),
+        balanced={name: Balanced(options.strategy, options.targets) for name, options in models.balance.items()},
+        larger=models.larger_context,
+    )
 
 
 def _only_candidate(providers: Sequence[Provider]) -> str:
@@ -132,7 +151,18 @@ def build_keys(options: Sequence[KeyOptions]) -> KeyRing:
     keys = []
     for number, option in enumerate(options, 1):
         hashed = bytes.fromhex(option.hash.removeprefix("sha256:")) if option.hash else digest(option.key.reveal())
-        keys.append(Key(option.name or f"key-{number}", hashed, option.tenant, option.user, option.models, option.providers, option.strict))
+        keys.append(
+            Key(
+                option.name or f"key-{number}",
+                hashed,
+                option.tenant,
+                option.user,
+                option.models,
+                option.providers,
+                option.strict,
+                option.priority,
+            )
+        )
     return KeyRing(keys)
 
 
@@ -144,9 +174,20 @@ def build_credentials(sides: Sides, clock: Callable[[], float], environ: Mapping
             found[name] = FileToken(options.token_file, clock)
         elif options.token_command:
             found[name] = CommandToken(options.token_command, options.token_lifetime, clock)
-        elif side.name == "bedrock" and not options.api_key:
+        elif side.name == "bedrock" and not options.api_key and not options.api_keys:
             found[name] = AwsCredential(environ, time.time, region=options.region, profile=options.profile)
     return found
+
+
+def build_board(config: Config, listener: Listener) -> Board:
+    """What is known of the targets, by the options of the failover stage."""
+    options = next((stage.options for stage in config.chain if stage.name == "failover"), FailoverOptions())
+    return Board(options, listener)
+
+
+def _idempotency_file(options: IdempotencyOptions, share: Path | None) -> str:
+    """Where kept answers lie: as configured, where all workers find it, or nowhere (memory)."""
+    return options.file or (str(share / "idempotency.sqlite") if share is not None else "")
 
 
 def build_stages(
@@ -155,10 +196,13 @@ def build_stages(
     sides: Sides,
     deadlines: Deadlines,
     metrics: Metrics,
+    board: Board,
     clock: Callable[[], float],
+    share: Path | None = None,
 ) -> list[Stage]:
-    """The stages of the chain, in the configured order."""
+    """The stages of the chain, in the configured order. `share` is the directory of all workers, if there are several."""
     server = config.server
+    prices = Prices.load(config.prices)
 
     def stage(name: str, options: Any) -> Stage:
         match name:
@@ -166,16 +210,22 @@ def build_stages(
                 return Auth(options, build_keys(config.keys), server.trusted_proxies)
             case "cache":
                 return Cache(options, clock)
+            case "idempotency":
+                return Idempotency(options, SqliteStore(_idempotency_file(options, share), options.ttl, options.max_bytes))
+            case "coalesce":
+                return Coalesce(options)
             case "route":
                 return Route(catalog)
+            case "queue":
+                return Queue(options, deadlines, metrics, clock)
             case "failover":
-                return Failover(options)
+                return Failover(options, board, metrics, Hedges(options.hedge, prices) if options.hedge is not None else None)
             case "translate":
                 return Translate(options)
             case "forward":
                 return Forward(options, sides, build_credentials(sides, clock, os.environ), deadlines, server.body_timeout, server.max_body)
             case "meter":
-                return Meter(Prices.load(config.prices), metrics)
+                return Meter(prices, metrics)
         raise ValueError(f"unknown stage {name!r}")
 
     return [stage(entry.name, entry.options) for entry in config.chain]

@@ -12,7 +12,7 @@ import itertools
 import math
 import secrets
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING, Any, cast
 
 import structlog
@@ -21,8 +21,9 @@ from aiohttp import web
 from edgegate.chain import Proceed
 from edgegate.dialects.base import HeaderList, Operation
 from edgegate.errors import GatewayError, Source
-from edgegate.exchange import UNIX, Attempt, Exchange, Reply
+from edgegate.exchange import UNIX, Exchange, Reply
 from edgegate.routing.passing import Named, model_of, passed
+from edgegate.server.adrift import Adrift
 from edgegate.server.body import BodyStream, read_body
 from edgegate.server.connection import ClientConnection
 from edgegate.server.framing import check_framing
@@ -30,7 +31,7 @@ from edgegate.server.heads import HeadWriter, OwnHeaders, as_stream
 from edgegate.server.models import asked_model
 from edgegate.server.relay import Relay, end_taps
 from edgegate.server.surfaces import Listing, Surfaces, relayed
-from edgegate.taps import Outcome
+from edgegate.taps import Outcome, Tap
 from edgegate.wire.headers import valid_request_id
 
 if TYPE_CHECKING:
@@ -39,6 +40,9 @@ if TYPE_CHECKING:
 JSON = (b"content-type", b"application/json")
 CUT_S = 1.0
 """For exchanges that are being ended to write their last words."""
+
+UNDRAINED = frozenset({Operation.RELAY, Operation.MODELS})
+"""What is never read on without its caller: nobody understands its body, or nothing was sent."""
 
 NO_BODY = frozenset({"GET", "HEAD", "OPTIONS"})
 
@@ -62,7 +66,11 @@ class Spliced(web.StreamResponse):
 
 
 class Gate:
-    """See the module. `state()` gives the configuration in force; an exchange keeps the one it began with."""
+    """See the module. `state()` gives the configuration in force; an exchange keeps the one it began with.
+
+    A caller that leaves ends its exchange, or, where the configuration says so, only its part in it (see `Adrift`). Relayed paths,
+    whose bodies nobody understands, always end.
+    """
 
     def __init__(self, state: Callable[[], State], background: set[asyncio.Task[None]]) -> None:
         self._state = state
@@ -77,6 +85,7 @@ class Gate:
         self._own = OwnHeaders()
         self.relays: set[Relay] = set()
         self._running: set[asyncio.Task[None]] = set()
+        self._adrift = Adrift(self, self._close_books)
         self._cutting = False
         self.draining = False
         self.idle = asyncio.Event()  # set when the last exchange ends while draining
@@ -89,11 +98,11 @@ class Gate:
         local = state.local.find(request.method, path)
         if local is not None:
             return await local(request)
-        ex = self._exchange(request, path, query)
+        ex = self.exchange(request, path, query)
         running = self._running
         task = request.task  # the connection's; the handler's own would cost a microsecond to find out
         running.add(task)
-        state.metrics.in_flight = len(running)
+        state.metrics.in_flight = len(running) + self._adrift.size
         try:
             return await self._serve(request, ex, state)
         except GatewayError as error:
@@ -110,16 +119,16 @@ class Gate:
             self._log.error("fault", request_id=ex.id, path=ex.path[:200], exc_info=error)
             return self._refuse(request, ex, GatewayError(500, "internal_error", "An internal error of the gateway; it has been logged."))
         finally:
-            self._leave(task, state)
-            try:
-                self._end(ex, state)
-            except Exception as error:  # the reply is out: a fault in the books must not become a second one
-                self._log.error("fault", request_id=ex.id, at="end", exc_info=error)
+            running.discard(task)
+            if ex.adrift:
+                self._count(state)
+            else:
+                self._close_books(ex, state)
 
     @property
     def in_flight(self) -> int:
-        """Exchanges running now."""
-        return len(self._running)
+        """Exchanges running now, also those without a caller."""
+        return len(self._running) + self._adrift.size
 
     def plain_error(self, error: GatewayError) -> bytes:
         """An error body for a request that could not even be parsed, so that nobody knows its dialect: OpenAI's, with no id."""
@@ -131,12 +140,12 @@ class Gate:
         """Refuses new work that could not be done well."""
         if self.draining:
             raise GatewayError(503, "draining", "The gateway is shutting down.", retry_after_s=1.0)
-        if len(self._running) > state.server.max_in_flight:
+        if self.in_flight > state.server.max_in_flight:
             raise GatewayError(503, "overloaded", "The gateway has too many requests in flight.", retry_after_s=1.0)
         if state.overload.reason:
             raise GatewayError(503, "overloaded", state.overload.reason, retry_after_s=1.0)
 
-    def _exchange(self, request: web.BaseRequest, path: str, query: str) -> Exchange:
+    def exchange(self, request: web.BaseRequest, path: str, query: str) -> Exchange:
         headers = request.headers
         given = headers.get("X-Request-ID")
         peer = request._transport_peername
@@ -167,7 +176,7 @@ class Gate:
         ex.operation = surface.client.operation
         ex.model = surface.model
         ex.body = await read_body(request, state.server.max_body, state.server.body_timeout)
-        return await self._run(request, ex, state.chain)
+        return await self._run(request, ex, state, state.chain)
 
     async def _elsewhere(self, request: web.BaseRequest, ex: Exchange, state: State) -> web.StreamResponse:
         """Paths that are no surface: the list of models, and what goes on byte by byte."""
@@ -177,7 +186,7 @@ class Gate:
             ex.model = listing.model
             if request.method == "POST":
                 ex.body = await read_body(request, state.server.max_body, state.server.body_timeout)
-            return await self._run(request, ex, _models(state, listing))
+            return await self._run(request, ex, state, _models(state, listing))
         found = relayed(ex.path, state.relays)
         through = passed(ex.path, ex.headers) if found is None else None
         if found is not None:
@@ -199,45 +208,69 @@ class Gate:
                 ex.upload = BodyStream(request, 0)
             else:
                 ex.upload = BodyStream(request, length)
-        return await self._run(request, ex, state.chain)
+        return await self._run(request, ex, state, state.chain)
 
     # -- the reply
 
-    async def _run(self, request: web.BaseRequest, ex: Exchange, chain: Proceed) -> web.StreamResponse:
-        reply = await chain(ex)
+    async def _run(self, request: web.BaseRequest, ex: Exchange, state: State, chain: Proceed) -> web.StreamResponse:
+        if state.drains and ex.operation not in UNDRAINED:
+            reply = await self._sheltered(ex, state, chain)
+        else:
+            reply = await chain(ex)
         body = reply.body
         ex.status = reply.status
-        if isinstance(body, bytes):
-            return self._whole(request, ex, reply, body)
-        return await self._relay(request, ex, reply)
-
-    def _whole(self, request: web.BaseRequest, ex: Exchange, reply: Reply, body: bytes) -> web.StreamResponse:
-        client = ex.client
-        taps = reply.taps
-        translated = reply.format not in ("", client.format)
-        if reply.stream and not translated and (frames := client.frames()) is not None:
-            taps = [*taps, frames]
-        if taps:
-            for tap in taps:
-                body = tap.feed(body)
-            body += end_taps(taps, Outcome.OK)
-        if translated and reply.stream:
-            tap = client.stream(ex.request, ex.id)
-            body = tap.feed(body) + tap.end(Outcome.OK)
-        elif translated:
-            body = client.whole(ex.request, body)
-        ex.outcome = Outcome.OK
-        headers = as_stream(reply.headers, client.stream_type) if reply.stream else reply.headers
+        if not isinstance(body, bytes):
+            return await self._relay(request, ex, state, reply)
+        body = self.whole(ex, reply, body)
+        ex.outcome = Outcome.OK if reply.status < 400 else Outcome.REJECTED
+        headers = as_stream(reply.headers, ex.client.stream_type) if reply.stream else reply.headers
         return self._write(request, ex, reply.status, headers, body)
 
-    async def _relay(self, request: web.BaseRequest, ex: Exchange, reply: Reply) -> web.StreamResponse:
+    async def _sheltered(self, ex: Exchange, state: State, chain: Proceed) -> Reply:
+        """Runs the chain in a task of its own, which goes on when the caller leaves."""
+        task = asyncio.get_running_loop().create_task(_all_of(chain, ex))
+        try:
+            return await asyncio.shield(task)
+        except asyncio.CancelledError:
+            if self._cutting:
+                task.cancel()
+                await asyncio.wait([task], timeout=CUT_S)
+            else:
+                self._adrift.take_chain(task, ex, state)
+            raise
+
+    def whole(self, ex: Exchange, reply: Reply, body: bytes) -> bytes:
+        """A whole reply, as the client gets it."""
         client = ex.client
         taps = reply.taps
-        raw = ex.operation is Operation.RELAY
+        if not reply.encoded:
+            translated = reply.format not in ("", client.format)
+            if reply.stream and not translated and (frames := client.frames()) is not None:
+                taps = [*taps, frames]
+            if taps:
+                body = _through(taps, body)
+            if translated and reply.stream:
+                body = _through([client.stream(ex.request, ex.id)], body)
+            elif translated:
+                body = client.whole(ex.request, body)
+        elif taps:
+            body = _through(taps, body)
+        return _through(reply.last_taps, body) if reply.last_taps is not None else body
+
+    def taps(self, ex: Exchange, reply: Reply) -> list[Tap]:
+        """The taps of a reply that is still arriving, to the bytes that the client gets."""
+        client = ex.client
+        taps = reply.taps
         if reply.format not in ("", client.format):
             taps = [*taps, client.stream(ex.request, ex.id)]
-        elif not raw and (frames := client.frames()) is not None:
+        elif ex.operation is not Operation.RELAY and (frames := client.frames()) is not None:
             taps = [*taps, frames]
+        return taps if reply.last_taps is None else [*taps, *reply.last_taps]
+
+    async def _relay(self, request: web.BaseRequest, ex: Exchange, state: State, reply: Reply) -> web.StreamResponse:
+        client = ex.client
+        taps = self.taps(ex, reply)
+        raw = ex.operation is Operation.RELAY
         headers = self._own.lines(ex, reply.headers)
         if not raw:
             headers = as_stream(headers, client.stream_type)
@@ -267,11 +300,15 @@ class Gate:
             relay.start()
             await relay.done
         except asyncio.CancelledError:
-            relay.abandon(Outcome.CLIENT_GONE)
+            if state.drains and not raw and ex.attempts and not self._cutting and not relay.over:
+                self._adrift.take_relay(relay, ex, state)
+            else:
+                relay.abandon(Outcome.CLIENT_GONE)
             raise
         finally:
             self.relays.discard(relay)
-            ex.outcome, ex.error = relay.outcome, relay.error
+            if not ex.adrift:
+                ex.outcome, ex.error = relay.outcome, relay.error
         return self._kept if keep and not transport.is_closing() else self._closed
 
     def _refuse(self, request: web.BaseRequest, ex: Exchange, error: GatewayError) -> web.StreamResponse:
@@ -312,10 +349,10 @@ class Gate:
 
     # -- the end
 
-    def _leave(self, task: asyncio.Task[None], state: State) -> None:
-        self._running.discard(task)
-        state.metrics.in_flight = len(self._running)
-        if self.draining and not self._running:
+    def _count(self, state: State) -> None:
+        """An exchange has ended, or is no longer its caller's."""
+        state.metrics.in_flight = in_flight = len(self._running) + self._adrift.size
+        if self.draining and not in_flight:
             self.idle.set()
 
     async def cut(self) -> None:
@@ -325,18 +362,31 @@ class Gate:
         streaming = {relay.task for relay in self.relays}
         for relay in list(self.relays):
             relay.cut(error)
+        self._adrift.cut(error)
         for task in self._running - streaming:
             task.cancel()
-        if self._running:
-            await asyncio.wait(set(self._running), timeout=CUT_S)
+        ending = self._running | self._adrift.tasks
+        if ending:
+            await asyncio.wait(ending, timeout=CUT_S)
+
+    async def abandon(self) -> None:
+        """Ends what nobody waits for any more."""
+        self._adrift.cut(GatewayError(503, "draining", "The gateway is shutting down."))
+        if chains := self._adrift.tasks:
+            await asyncio.wait(chains, timeout=CUT_S)
+
+    def _close_books(self, ex: Exchange, state: State) -> None:
+        self._count(state)
+        try:
+            self._end(ex, state)
+        except Exception as error:  # the reply is out: a fault in the books must not become a second one
+            self._log.error("fault", request_id=ex.id, at="end", exc_info=error)
 
     def _end(self, ex: Exchange, state: State) -> None:
         """The one ending of every exchange."""
         now = ex.ended = time.monotonic()
         if ex.attempts:
-            last = ex.attempts[-1]
-            if last.outcome is None:
-                _close_attempt(last, ex, now)
+            ex.close_attempts(ex.outcome, ex.error, now)
         for call in ex.on_end:
             call(ex)
         for record in state.recorders:
@@ -349,11 +399,15 @@ class Gate:
             task.add_done_callback(self._background.discard)
 
 
-def _close_attempt(attempt: Attempt, ex: Exchange, now: float) -> None:
-    attempt.outcome = ex.outcome
-    attempt.ended = now
-    if ex.error is not None:
-        attempt.error = ex.error.code
+async def _all_of(chain: Proceed, ex: Exchange) -> Reply:
+    return await chain(ex)
+
+
+def _through(taps: Sequence[Tap], body: bytes) -> bytes:
+    """A whole body through taps, to their end."""
+    for tap in taps:
+        body = tap.feed(body)
+    return body + end_taps(taps, Outcome.OK)
 
 
 def _models(state: State, listing: Listing) -> Proceed:

@@ -12,7 +12,7 @@ import time
 from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import BinaryIO
+from typing import Any, BinaryIO
 
 from aiohttp import web
 
@@ -20,15 +20,20 @@ from edgegate.chain import Proceed, Recorder, Resource, Stage, compose
 from edgegate.config.model import Config, ServerOptions
 from edgegate.errors import GatewayError, Source
 from edgegate.exchange import Exchange, Reply
+from edgegate.observe.announce import Announcer
+from edgegate.observe.events import Events
 from edgegate.observe.health import Health
 from edgegate.observe.logs import ExchangeLog
 from edgegate.observe.metrics import Metrics, WorkersCollector
 from edgegate.observe.share import SharedMetrics
-from edgegate.server.build import build_catalog, build_sides, build_stages
+from edgegate.resilience.board import ALL
+from edgegate.server.api import Api
+from edgegate.server.build import build_board, build_catalog, build_sides, build_stages
 from edgegate.server.connection import Listener
 from edgegate.server.gate import Gate
 from edgegate.server.local import LocalPaths
 from edgegate.server.models import Models
+from edgegate.server.news import News
 from edgegate.server.overload import Overload
 from edgegate.stages.auth import Auth
 from edgegate.upstream.deadlines import Deadlines
@@ -49,6 +54,7 @@ class State:
     log: ExchangeLog
     deadlines: Deadlines
     overload: Overload
+    drains: bool  # what becomes of an answer whose caller is gone: read to its end, or cancelled
 
     def guarded(self, answer: Callable[[Exchange], Awaitable[Reply]]) -> Proceed:
         """A chain of nothing but authentication before an answer of our own."""
@@ -85,16 +91,30 @@ class Gateway:
         self.log.open()
         sides = build_sides(config)
         catalog = build_catalog(config, sides, self._simulated)
-        stages = build_stages(config, catalog, sides, self.deadlines, self.metrics, loop.time)
+        self.events = Events(time.time)
+        self.news = News(self._share, self._worker, self._hear, time.time, lambda result: self.metrics.news.add((result,)))
+        self._board = build_board(config, Announcer(self.metrics, self.events, self.news.tell))
+        self._catalog = catalog
+        stages = build_stages(config, catalog, sides, self.deadlines, self.metrics, self._board, loop.time, self._share)
         self.health = Health(sides)
         self._resources = [stage for stage in stages if isinstance(stage, Resource)]
         for resource in self._resources:
             await resource.open()
         self._shared = SharedMetrics(self.metrics, self._share, self._worker)
+        await self.news.open()
         collector = WorkersCollector(self.metrics, self._shared.others)
         self._overload = Overload(config.server)
         self._overload.open()
         self.gate = Gate(lambda: self._state, self._background)
+        self.api = Api(
+            self.events,
+            snapshot=lambda: self._board.snapshot(time.monotonic()),
+            reset=self._reset_breakers,
+            exchange=self.gate.exchange,
+            guarded=lambda answer: self._state.guarded(answer),
+            draining=lambda: self.gate.draining,
+            unix_clock=time.time,
+        )
         self._state = State(
             server=config.server,
             chain=compose(stages),
@@ -102,11 +122,12 @@ class Gateway:
             recorders=[stage.record for stage in stages if isinstance(stage, Recorder)] + [self.health.record],
             relays={name: options for name, options in config.providers.items() if options.relay},
             models=Models(catalog, int(time.time())),
-            local=LocalPaths(self.health, collector, lambda: (self.gate.draining, self.gate.in_flight), time.monotonic()),
+            local=LocalPaths(self.health, collector, lambda: (self.gate.draining, self.gate.in_flight), time.monotonic(), self.api),
             metrics=self.metrics,
             log=self.log,
             deadlines=self.deadlines,
             overload=self._overload,
+            drains=any(stage.name == "forward" and stage.options.client_gone == "drain" for stage in config.chain),
         )
         if self._share is not None:
             task = loop.create_task(self._shared.run())
@@ -139,11 +160,28 @@ class Gateway:
         shown = reason.splitlines()[0][:200] if reason.splitlines() else ""
         return self.gate.plain_error(GatewayError(400, "bad_http", f"The request is not valid HTTP/1.1: {shown}", source=Source.CLIENT))
 
+    def _reset_breakers(self, label: str | None) -> list[str]:
+        """Forgets what is held against a target, or all, here and in the other workers."""
+        self.news.tell({"what": "reset", "target": label or ALL})
+        found = self._board.reset(label)
+        if not found and label and self._catalog.labelled(label) is not None:
+            return [label]  # one that this worker has not used yet
+        return found
+
+    def _hear(self, item: Mapping[str, Any]) -> None:
+        """News of another worker: what it learned of a target counts here too."""
+        try:
+            age_s = max(0.0, time.time() - float(item["unix"]))
+            self._board.heard(item, self._catalog.labelled, time.monotonic(), age_s)
+        except (ArithmeticError, LookupError, TypeError, ValueError):
+            self.metrics.news.add(("malformed",))
+
     async def drain(self, hurry: asyncio.Event | None = None) -> None:
         """Refuses new work and waits, at most `server.drain` seconds or until `hurry` is set, for the exchanges in flight. What
         still runs then is ended: streams by an error event of their dialect, plain calls by a 503."""
         gate = self.gate
         gate.draining = self.metrics.draining = True
+        self.api.end_feeds()
         if gate.in_flight:
             with contextlib.suppress(TimeoutError):
                 async with asyncio.timeout(self._config.server.drain):
@@ -160,6 +198,8 @@ class Gateway:
         if self._closed:
             return
         self._closed = True
+        await self.gate.abandon()
+        await self.news.close()
         for resource in self._resources:
             await resource.close()
         for task in list(self._background):

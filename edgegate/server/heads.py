@@ -46,10 +46,14 @@ class OwnHeaders:
         if target is not None:
             lines += self._target_lines(target)
             lines.append((b"x-edgegate-attempts", b"%d" % len(ex.attempts)))
-            if len(ex.targets) > 1 and target is not ex.targets[0]:
+            if target.fallback:
                 lines.append((b"x-edgegate-fallback", b"true"))
         if ex.cache:
             lines.append((b"x-edgegate-cache", ex.cache.encode()))
+        if ex.coalesced:
+            lines.append((b"x-edgegate-coalesced", b"true"))
+        if ex.replayed:
+            lines.append((b"x-edgegate-idempotent-replay", b"true"))
         if ex.dropped:
             lines.append((b"x-edgegate-dropped", _header_value(",".join(ex.dropped))))
         if ex.mapped:

@@ -1,4 +1,5 @@
-"""Paths that the gateway answers itself, outside the chain: health, readiness and metrics. They never touch a provider."""
+"""Paths that the gateway answers itself, outside the chain: health, readiness, metrics, and those for operators (`server/api.py`).
+They never touch a provider."""
 
 from __future__ import annotations
 
@@ -15,6 +16,7 @@ if TYPE_CHECKING:
     from prometheus_client.registry import Collector
 
     from edgegate.observe.health import Health
+    from edgegate.server.api import Api
 
 Handler = Callable[[web.BaseRequest], Awaitable[web.StreamResponse]]
 
@@ -22,7 +24,7 @@ Handler = Callable[[web.BaseRequest], Awaitable[web.StreamResponse]]
 class LocalPaths:
     """See the module. `status` gives (draining, exchanges in flight)."""
 
-    def __init__(self, health: Health, collector: Collector, status: Callable[[], tuple[bool, int]], started: float) -> None:
+    def __init__(self, health: Health, collector: Collector, status: Callable[[], tuple[bool, int]], started: float, api: Api) -> None:
         self._health = health
         self._collector = collector
         self._status = status
@@ -36,9 +38,11 @@ class LocalPaths:
             "/health/startup": self._ready,
             "/metrics": self._metrics,
         }
+        self._api = dict.fromkeys(api.paths, api)
 
     def find(self, method: str, path: str) -> Handler | None:
-        return self._paths.get(path) if method in ("GET", "HEAD") else None
+        found: Handler | None = self._paths.get(path) if method in ("GET", "HEAD") else None
+        return found or self._api.get(path)
 
     async def _alive(self, request: web.BaseRequest) -> web.StreamResponse:
         _, active = self._status()

@@ -16,7 +16,8 @@ from urllib.parse import unquote, urlsplit
 
 import orjson
 
-from edgegate.config.model import ProviderOptions, TranslateOptions
+from edgegate.config.model import ProviderOptions
+from edgegate.config.stages import TranslateOptions
 from edgegate.dialects.base import Json, Operation, ProviderSide
 from edgegate.dialects.compat import COMPAT
 from edgegate.server.build import provider_side

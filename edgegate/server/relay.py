@@ -5,12 +5,15 @@ the client's transport in the same call: no task wakes per chunk. A client that 
 the provider's connection; one that does not read at all is dropped by its connection's own limit. Whatever happens there is one
 ending: every tap is ended, an error becomes one error event of the client's dialect, the framing is closed only behind whole
 events, and `done` is set.
+
+A client that leaves ends its relay (`abandon`), or sets it adrift (`drift`): then it reads on without a client, is never paused,
+and only the taps get what comes.
 """
 
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING
 
 from edgegate.errors import GatewayError
@@ -19,6 +22,9 @@ from edgegate.taps import Outcome, Tap
 if TYPE_CHECKING:
     from edgegate.exchange import Body, Exchange
     from edgegate.server.connection import ClientConnection
+
+Ended = Callable[[Outcome, GatewayError | None], None]
+"""Is told how an answer ended that was read without its client."""
 
 JOIN_BELOW = 64 * 1024
 """Larger chunks are written without joining them to their framing: a copy costs more than a second write."""
@@ -31,6 +37,7 @@ class Relay:
         "_body",
         "_chunked",
         "_connection",
+        "_ended",
         "_error_event",
         "_ex",
         "_feeds",
@@ -71,6 +78,7 @@ class Relay:
         self._head_only = head_only
         self._error_event = error_event
         self._over = False
+        self._ended: Ended | None = None  # adrift: who is told the end
         self.done = done
         self.outcome = Outcome.OK
         self.error: GatewayError | None = None
@@ -84,6 +92,11 @@ class Relay:
             self._write(b"")
         if self._connection.writing_paused and not self._over:
             self.pause()
+
+    @property
+    def over(self) -> bool:
+        """Whether the answer has ended, or the client was given up."""
+        return self._over
 
     # -- edgegate.exchange.Sink
 
@@ -99,6 +112,10 @@ class Relay:
             return
         self._over = True
         self.outcome, self.error = outcome, error
+        if self._ended is not None:
+            end_taps(self._taps, outcome)
+            self._ended(outcome, error)
+            return
         self._leave()
         tail = end_taps(self._taps, outcome)
         whole = error is None
@@ -138,6 +155,13 @@ class Relay:
             self._body.abort()
             end_taps(self._taps, outcome)
 
+    def drift(self, ended: Ended) -> None:
+        """The client is gone, but its answer is wanted all the same: reads on to the end, without a pause. Not for relays that
+        are over."""
+        self._leave()
+        self._ended = ended
+        self._body.resume()
+
     def cut(self, error: GatewayError) -> None:
         """The gateway must end this stream now: an error event, not a silent cut."""
         if not self._over:
@@ -154,7 +178,7 @@ class Relay:
         return head
 
     def _write(self, data: bytes) -> None:
-        if self._transport.is_closing():
+        if self._ended is not None or self._transport.is_closing():
             return
         head = self._take_head() if self._head else b""
         if self._head_only or not data:
@@ -170,7 +194,41 @@ class Relay:
             self._transport.writelines((b"%b%x\r\n" % (head, len(data)), data, b"\r\n"))
 
 
-def end_taps(taps: list[Tap], outcome: Outcome) -> bytes:
+class Drain:
+    """The sink of an answer whose client left before it began: nothing but the taps gets it."""
+
+    __slots__ = ("_body", "_ended", "_feeds", "_over", "_taps")
+
+    def __init__(self, body: Body, taps: list[Tap], ended: Ended) -> None:
+        self._body = body
+        self._taps = taps
+        self._feeds = [tap.feed for tap in taps]
+        self._ended = ended
+        self._over = False
+
+    def start(self) -> None:
+        self._body.attach(self)
+
+    def push(self, data: bytes) -> None:
+        for feed in self._feeds:
+            data = feed(data)
+            if not data:
+                return
+
+    def finish(self, outcome: Outcome, error: GatewayError | None) -> None:
+        if not self._over:
+            self._over = True
+            end_taps(self._taps, outcome)
+            self._ended(outcome, error)
+
+    def cut(self, error: GatewayError) -> None:
+        """The gateway shuts down."""
+        if not self._over:
+            self._body.abort()
+            self.finish(Outcome.DRAINED, error)
+
+
+def end_taps(taps: Sequence[Tap], outcome: Outcome) -> bytes:
     """Ends each tap in turn; what an inner one still held runs through the outer ones."""
     held = b""
     for tap in taps:

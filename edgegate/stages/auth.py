@@ -14,7 +14,7 @@ from urllib.parse import unquote_plus
 
 from edgegate.access.keys import Key, KeyRing
 from edgegate.chain import Proceed
-from edgegate.config.model import AuthOptions
+from edgegate.config.stages import AuthOptions
 from edgegate.dialects.base import Operation
 from edgegate.errors import GatewayError, Source
 from edgegate.exchange import UNIX, Exchange, Reply

@@ -10,17 +10,12 @@ from __future__ import annotations
 from collections.abc import Callable
 
 from edgegate.caching.exact import Entry, ExactCache, cache_key
+from edgegate.caching.scope import SHARED, is_repeatable, scope, wants_its_own
 from edgegate.chain import Proceed
-from edgegate.config.model import CacheOptions
-from edgegate.dialects.base import Operation
+from edgegate.config.stages import CacheOptions
 from edgegate.exchange import Exchange, Reply
 from edgegate.taps import Outcome
 
-CACHED = frozenset({Operation.CHAT, Operation.COMPLETION, Operation.EMBEDDINGS, Operation.RERANK})
-EXACT = frozenset({Operation.EMBEDDINGS, Operation.RERANK})
-"""Operations whose answer does not depend on chance."""
-
-VARIES = ("anthropic-version", "anthropic-beta", "openai-beta")
 KEPT_HEADERS = frozenset({b"content-type"})
 
 
@@ -36,14 +31,14 @@ class Cache:
         if not self._may_cache(ex):
             ex.cache = "skip"
             return await proceed(ex)
-        key = cache_key(_scope(ex), f"{ex.client.format}\n{ex.model}", ex.body, ex.request)
+        key = cache_key(scope(ex), f"{ex.client.format}\n{ex.model}", ex.body, ex.request)
         entry = self._kept.get(key, self._clock())
         if entry is not None:
             ex.cache = "hit"
             return Reply(200, list(entry.headers), entry.body, entry.format, entry.stream)
         ex.cache = "miss"
         reply = await proceed(ex)
-        if reply.status == 200:
+        if reply.status == 200 and not reply.encoded:
             reply.taps.append(Keep(self, key, ex, reply))
         return reply
 
@@ -59,29 +54,9 @@ class Cache:
         return self._options.max_entry
 
     def _may_cache(self, ex: Exchange) -> bool:
-        if ex.operation not in CACHED:
+        if ex.operation not in SHARED or ex.request.get("x-cache") is False or wants_its_own(ex):
             return False
-        request = ex.request
-        if request.get("x-cache") is False:
-            return False
-        control = ex.headers.get("Cache-Control")
-        if control and any(word in control.lower() for word in ("no-store", "no-cache")):
-            return False
-        if ex.operation in EXACT:
-            return True
-        temperature = ex.client.temperature(request)
-        if temperature is None:
-            temperature = 1
-        return isinstance(temperature, (int, float)) and temperature <= self._options.max_temperature
-
-
-def _scope(ex: Exchange) -> str:
-    """Who shares answers: the callers of one tenant; a key that may not use everything, or that has no tenant, only with itself.
-    Headers that change answers are part of it."""
-    key = ex.key
-    shared = key is not None and key.tenant and not key.models and not key.providers
-    who = "" if key is None else f"tenant:{key.tenant}" if shared else f"key:{key.name}"
-    return "\n".join([who, *[ex.headers.get(name, "") for name in VARIES]])
+        return is_repeatable(ex, self._options.max_temperature)
 
 
 class Keep:

@@ -7,15 +7,18 @@ success becomes a `GatewayError` here, so that failover can act on it. Redirects
 from __future__ import annotations
 
 import asyncio
+import math
 import re
 import time
 from collections.abc import Mapping
 
 from edgegate.chain import Proceed
-from edgegate.config.model import ForwardOptions, ProviderOptions, TimeoutOptions
+from edgegate.config.model import ProviderOptions, TimeoutOptions
+from edgegate.config.stages import ForwardOptions
 from edgegate.dialects.base import HeaderList, Operation, ProviderSide
 from edgegate.errors import GatewayError, Source, provider_error
 from edgegate.exchange import Attempt, Exchange, Reply, Upload
+from edgegate.resilience.timeouts import asked_timeouts, out_of_time
 from edgegate.upstream.call import STRUCK, Answer, Call, Kind, Limits
 from edgegate.upstream.connection import Connection
 from edgegate.upstream.credential import Credential
@@ -64,14 +67,14 @@ class Forward:
     async def open(self) -> None:
         self._loop = asyncio.get_running_loop()
         for name, (side, options) in self._providers.items():
-            lines = side.authorize(options.api_key.reveal())
+            keys = [key.reveal() for key in options.api_keys or (options.api_key,)]
             own = [(key.lower().encode(), value.encode()) for key, value in options.headers.items()]
-            self._secrets[name] = _secrets([(b"", options.api_key.reveal().encode()), *own])
-            names = {name for name, _ in own}
-            if name in self._credentials:  # made anew for each request
-                lines = [line for line in lines if line[0].lower() not in CREDENTIALS]
-            fixed = [line for line in lines if line[0].lower() in CREDENTIALS and line[0].lower() not in names] + own + NOT_ENCODED
-            defaults = [line for line in lines if line[0].lower() not in CREDENTIALS]
+            self._secrets[name] = _secrets([*[(b"", key.encode()) for key in keys], *own])
+            names = CREDENTIALS if name in self._credentials else {name for name, _ in own}  # or made anew for each request
+            lines = [[(line.lower(), value) for line, value in side.authorize(key)] for key in keys]
+            proofs = [[line for line in one if line[0] in CREDENTIALS and line[0] not in names] for one in lines]
+            fixed = [proof + own + NOT_ENCODED for proof in proofs]
+            defaults = [line for line in lines[0] if line[0] not in CREDENTIALS]
             self._upstreams[name] = Upstream(
                 Origin.parse(options.base_url), fixed, defaults, options.max_connections, options.ca_file, self._loop
             )
@@ -89,8 +92,14 @@ class Forward:
             raise GatewayError(500, "no_route", "the chain has no route stage before forward")
         provider = target.provider
         upstream = self._upstreams[provider.name]
-        limits = self._limits[provider.name]
-        attempt = Attempt(f"{ex.id}-{len(ex.attempts) + 1}", provider.name, provider.side.name, target.model, time.monotonic(), ex.progress)
+        now = time.monotonic()
+        usual = self._limits[provider.name]
+        limits = _for_this(ex, usual, now)
+        attempt = Attempt(f"{ex.id}-{len(ex.attempts) + 1}", provider.name, provider.side.name, target.model, now, ex.progress)
+        attempt.free = provider.simulated
+        if limits is not usual:
+            attempt.hurried = _hurried(limits, usual, ex)
+        ex.attempt = attempt
         ex.attempts.append(attempt)
         try:
             if ex.operation is Operation.RELAY:
@@ -118,9 +127,10 @@ class Forward:
             headers = headers + lines
             secrets += _secrets(lines)
         call = Call(self._loop, self._deadlines, limits, kind, ex.progress, ex.decoder, secrets=secrets)
-        head = upstream.head(wire.method.encode(), path, headers, len(wire.body))
+        head = upstream.head(wire.method.encode(), path, headers, len(wire.body), ex.target_key)
         answer = await upstream.fetch(call, head, wire.body, limits.connect_s)
         attempt.status = answer.status
+        attempt.headers = answer.headers
         attempt.first = call.first
         body = answer.body
         if isinstance(body, bytes):
@@ -153,10 +163,10 @@ class Forward:
             secrets += _secrets(lines)
         call = Call(self._loop, self._deadlines, limits, Kind.RAW, ex.progress, head_only=ex.method == "HEAD")
         if upload is None:
-            head = upstream.head(ex.method.encode(), path, headers, -1 if body is None else len(body))
+            head = upstream.head(ex.method.encode(), path, headers, -1 if body is None else len(body), ex.target_key)
             answer = await upstream.fetch(call, head, body or b"", limits.connect_s)
         else:
-            head = upstream.head(ex.method.encode(), path, headers, upload.length)
+            head = upstream.head(ex.method.encode(), path, headers, upload.length, ex.target_key)
             connection = await upstream.open_upload(call, head, limits.connect_s)
             task = self._loop.create_task(self._pump(upload, call, connection))
             self._uploads.add(task)
@@ -168,6 +178,7 @@ class Forward:
                 call.abort()
                 raise
         attempt.status = answer.status
+        attempt.headers = answer.headers
         attempt.first = call.first
         reply = Reply(answer.status, _without(relay_response_headers(answer.headers), secrets), answer.body, "", True, answer.length)
         if secrets and answer.status >= 400:
@@ -238,6 +249,44 @@ def _without(lines: HeaderList, secrets: tuple[bytes, ...]) -> HeaderList:
 
 def _cancel(task: asyncio.Task[None]) -> None:
     task.cancel()
+
+
+def _for_this(ex: Exchange, limits: Limits, now: float) -> Limits:
+    """The limits of one attempt: what is configured, made shorter where another target waits or where the caller asked for it."""
+    patience = ex.patience
+    asked = asked_timeouts(ex.headers)
+    if asked is None:
+        if not patience:
+            return limits
+        first_token_s = min(limits.first_token_s, patience)
+        total_s = limits.total_s if ex.stream else min(limits.total_s, patience)
+        return Limits(limits.connect_s, first_token_s, limits.idle_s, total_s, limits.max_reply)
+    total_s = min(limits.total_s, asked.total_s - (now - ex.started))
+    if total_s <= 0:
+        raise out_of_time()
+    first_token_s = asked.first_token_s if asked.first_token_s < math.inf else patience or math.inf
+    return Limits(
+        min(limits.connect_s, asked.connect_s, total_s),
+        min(limits.first_token_s, first_token_s),
+        min(limits.idle_s, asked.idle_s),
+        total_s if ex.stream else min(total_s, patience or math.inf),
+        limits.max_reply,
+    )
+
+
+def _hurried(limits: Limits, usual: Limits, ex: Exchange) -> frozenset[str]:
+    """Codes of the limits that are shorter because the caller wants it so: to exceed those is no fault of the provider's."""
+    patience = ex.patience or math.inf
+    return frozenset(
+        code
+        for code, here, there in (
+            ("connect_timeout", limits.connect_s, usual.connect_s),
+            ("first_token_timeout", limits.first_token_s, min(usual.first_token_s, patience)),
+            ("idle_timeout", limits.idle_s, usual.idle_s),
+            ("total_timeout", limits.total_s, usual.total_s if ex.stream else min(usual.total_s, patience)),
+        )
+        if here < there
+    )
 
 
 def _limits(times: TimeoutOptions | ForwardOptions, max_reply: int) -> Limits:

@@ -31,8 +31,7 @@ class Meter:
         return proceed(ex)
 
     def record(self, ex: Exchange) -> None:
-        free = ex.target is not None and ex.target.provider.simulated  # what the simulator says costs nothing
         for attempt in ex.attempts:
             model = attempt.model or attempt.progress.model  # a relayed path names its model in the reply only
-            attempt.cost_nano_usd = 0 if free else self._prices.cost_nano(attempt.usage, model, attempt.provider, attempt.dialect)
+            attempt.cost_nano_usd = 0 if attempt.free else self._prices.cost_nano(attempt.usage, model, attempt.provider, attempt.dialect)
             self._metrics.attempt(ex, attempt)

@@ -13,11 +13,11 @@ from edgegate.chain import Proceed
 from edgegate.dialects.base import Operation
 from edgegate.errors import GatewayError, Source
 from edgegate.exchange import Exchange, Reply
-from edgegate.routing.catalog import Catalog, Provider, Target
+from edgegate.routing.catalog import Catalog, Plan, Provider, Target
 
 
 class Route:
-    """Writes `ex.targets`, and `ex.target` for chains without failover."""
+    """Writes `ex.plan`, and `ex.target` for chains without failover."""
 
     def __init__(self, catalog: Catalog) -> None:
         self._catalog = catalog
@@ -25,33 +25,35 @@ class Route:
     def __call__(self, ex: Exchange, proceed: Proceed) -> Awaitable[Reply]:
         key = ex.key
         if ex.operation is Operation.RELAY:
-            ex.targets = self._relayed(ex, key)
+            plan = self._relayed(ex, key)
         else:
             _ = ex.request  # parses and checks
-            ex.targets = self._by_model(ex, key)
+            plan = self._by_model(ex, key)
         if key is not None and (key.models or key.providers):
             _check_model(ex, key)
-            ex.targets = tuple(t for t in ex.targets if key.allows_provider(t.provider.name))
-            if not ex.targets:
+            allowed = plan.only(lambda target: key.allows_provider(target.provider.name))
+            if allowed is None:
                 raise GatewayError(403, "provider_not_allowed", "This key may not use the provider of this model.", source=Source.CLIENT)
-        ex.target = ex.targets[0]
+            plan = allowed
+        ex.plan = plan
+        ex.target = plan.targets[0]
         return proceed(ex)
 
-    def _by_model(self, ex: Exchange, key: Key | None) -> tuple[Target, ...]:
-        return self._catalog.targets(ex.model, hints=key is None or not (key.models or key.providers))
+    def _by_model(self, ex: Exchange, key: Key | None) -> Plan:
+        return self._catalog.plan(ex.model, hints=key is None or not (key.models or key.providers))
 
-    def _relayed(self, ex: Exchange, key: Key | None) -> tuple[Target, ...]:
+    def _relayed(self, ex: Exchange, key: Key | None) -> Plan:
         if ex.relay_provider:
-            return (Target(self._catalog.providers[ex.relay_provider], ""),)
+            return Plan((Target(self._catalog.providers[ex.relay_provider], ""),))
         if ex.model:
-            targets = tuple(t for t in self._by_model(ex, key) if t.provider.relay and _is_family(t.provider, ex.relay_family))
-            if not targets:
+            plan = self._by_model(ex, key).only(lambda target: target.provider.relay and _is_family(target.provider, ex.relay_family))
+            if plan is None:
                 raise _not_served(f"The provider of '{ex.model[:100]}' does not serve {ex.path[:100]}.")
-            return targets
+            return plan
         named = ex.headers.get("x-edgegate-provider")
         for provider in self._catalog.providers.values():
             if provider.relay and (provider.name == named if named else _is_family(provider, ex.relay_family)):
-                return (Target(provider, ""),)
+                return Plan((Target(provider, ""),))
         if named:
             raise _not_served(f"There is no provider named '{named[:100]}' that paths are passed to.")
         raise _not_served(f"Nothing is served at {ex.path[:100]}: it needs a provider that speaks as {ex.relay_family} does.")

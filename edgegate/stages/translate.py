@@ -1,7 +1,8 @@
 """translate: from the neutral form to the target's wire format and back, or nothing at all.
 
 When the provider takes the client's own format, the request's bytes go out as they came but for declared edits: the model's
-name, and the flag that asks a stream for its usage. A tap reads along. Otherwise the provider's side translates: the reply
+name, and the flag that asks a stream for its usage. A tap reads along. (A chat stream that may be gone on with after a break is
+translated all the same, if nothing is lost: see `_resumes`.) Otherwise the provider's side translates: the reply
 that leaves this stage is in the neutral form of its operation, and the gate brings it into the client's. What a target cannot
 carry is named in `ex.dropped`; where nothing may be lost that is a 400 instead.
 """
@@ -14,7 +15,7 @@ from urllib.parse import quote
 import orjson
 
 from edgegate.chain import Proceed
-from edgegate.config.model import TranslateOptions
+from edgegate.config.stages import TranslateOptions
 from edgegate.dialects.base import Ask, Json, Operation, Progress, ProviderSide, Relocator, Reranker, TokenCounter, WireRequest
 from edgegate.dialects.native import edits_of, must_be_translated
 from edgegate.errors import GatewayError, Source, bad_request, provider_error
@@ -68,6 +69,8 @@ class Translate:
         answer = ex.client.local(ex.request, ex.created) if path is None else None
         if answer is not None:
             return Reply(200, [JSON], answer, format)
+        if path is not None and (ex.rewritten or (ex.midstream and format != CHAT_FORMAT)) and self._resumes(ex, side, target):
+            path = None
         ask = self._ask(ex, target, native=path is not None)
         if path is not None:
             ex.wire = self._native(ex, path, ask, format)
@@ -86,9 +89,21 @@ class Translate:
             try:
                 self._read(ex, side, ask, reply, reply.body, native=path is not None)
             except GatewayError as error:
-                ex.attempts[-1].failed(error, ex.attempts[-1].first)
+                if ex.attempt is not None:
+                    ex.attempt.failed(error, ex.attempt.first)
                 raise
         return reply
+
+    def _resumes(self, ex: Exchange, side: ProviderSide, target: Target) -> bool:
+        """Whether the request goes out in neutral form although the provider takes the client's own: only a stream in that form can
+        be gone on with if it breaks. Not where that would lose anything or change a word: then such a stream just ends."""
+        if ex.rewritten:
+            return True
+        try:
+            wire = side.request(self._ask(ex, target, native=False))
+        except GatewayError:
+            return False
+        return not wire.dropped and not wire.mapped
 
     def _ask(self, ex: Exchange, target: Target, *, native: bool) -> Ask:
         request = ex.request
@@ -137,6 +152,8 @@ class Translate:
         for name, twin in ex.client.twins.items():
             if name in wire.dropped and twin in ask.chat and twin not in wire.dropped:
                 wire.dropped.remove(name)
+        if ex.rewritten and "prefix" in wire.dropped:  # the gateway's own mark, not the caller's
+            wire.dropped.remove("prefix")
         ex.dropped, ex.mapped = wire.dropped, wire.mapped
         if wire.dropped and (target.provider.loss == "reject" or self._is_strict(ex)):
             names = ", ".join(wire.dropped)
@@ -178,8 +195,8 @@ class Translate:
 def _pass_through(ex: Exchange, target: Target) -> None:
     """A path that goes to the provider of its model: to where that provider has it, and by the name it has for the model."""
     side = target.provider.side
-    if isinstance(side, Relocator):
-        ex.relay_path = side.relocated(ex.path, target.sent)
+    # from its own path each time: the target before may have moved it
+    ex.relay_path = side.relocated(ex.path, target.sent) if isinstance(side, Relocator) else ex.path
     if ex.body:
         body = rewritten(ex.body, ex.headers.get("Content-Type", ""), target.sent, GATEWAY_FIELDS)
         ex.wire = WireRequest(ex.relay_path, body)

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import asyncio
 import ssl
+from collections.abc import Sequence
 from dataclasses import dataclass
 from urllib.parse import urlsplit
 
@@ -43,12 +44,13 @@ class Origin:
 
 class Upstream:
     """Sends calls to one origin. `fixed` are the header lines that every request to it carries, such as credentials: a
-    caller's header of the same name never replaces them. `defaults` are added where the caller sent none of that name."""
+    caller's header of the same name never replaces them; there is one set of them for each credential. `defaults` are added where
+    the caller sent none of that name."""
 
     def __init__(
         self,
         origin: Origin,
-        fixed: HeaderList,
+        fixed: Sequence[HeaderList],
         defaults: HeaderList,
         max_connections: int,
         ca_file: str,
@@ -62,14 +64,16 @@ class Upstream:
         self.pool = Pool(origin.host, origin.port, tls, max_connections, loop)
         self._base = origin.base.encode()
         # Host first, as RFC 9112 asks
-        self._fixed = b" HTTP/1.1\r\nhost: " + origin.authority.encode() + b"\r\n" + lines(fixed)
-        self._fixed_names = frozenset([name for name, _ in fixed] + [b"host", b"content-length", b"transfer-encoding", b"connection"])
+        self._fixed = [b" HTTP/1.1\r\nhost: " + origin.authority.encode() + b"\r\n" + lines(one) for one in fixed]
+        names = [name for one in fixed for name, _ in one]
+        self._fixed_names = frozenset([*names, b"host", b"content-length", b"transfer-encoding", b"connection"])
         self._defaults = [(name, b"%b: %b\r\n" % (name, value)) for name, value in defaults]
 
-    def head(self, method: bytes, path: bytes, headers: HeaderList, length: int | None) -> bytes:
-        """A request head. Names in `headers` are in lower case. `length` None announces a chunked body, -1 none at all."""
+    def head(self, method: bytes, path: bytes, headers: HeaderList, length: int | None, key: int = 0) -> bytes:
+        """A request head with the credential of this number. Names in `headers` are in lower case. `length` None announces a
+        chunked body, -1 none at all."""
         fixed = self._fixed_names
-        parts = [method, b" ", path, self._fixed]
+        parts = [method, b" ", path, self._fixed[key]]
         parts += [b"%b: %b\r\n" % (name, value) for name, value in headers if name not in fixed]
         if self._defaults:
             given = {name for name, _ in headers}

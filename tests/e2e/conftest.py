@@ -59,7 +59,7 @@ def simulated_providers(url: str) -> dict[str, Any]:
 @pytest.fixture(scope="session")
 def gateway(start_gateway: StartGateway, simulator: Running) -> Gateway:
     """A gateway before the simulator, without retries, so that errors show at once."""
-    chain = ["auth", "route", {"failover": {"attempts": 1, "retries": 0}}, "translate", "forward", "meter"]
+    chain = ["auth", "route", {"failover": {"attempts": 1, "retries": 0, "breaker": {"failures": 0}}}, "translate", "forward", "meter"]
     return start_gateway({"providers": simulated_providers(simulator.url), "chain": chain})
 
 
@@ -82,6 +82,6 @@ def every(start_gateway: StartGateway, simulator: Running) -> Gateway:
     """A gateway with every provider of the matrix under its name, which logs what it does; without retries."""
     from tests.e2e.matrix.pairs import AWS, PROVIDERS  # imports every SDK, which most tests here do without
 
-    chain = ["auth", "route", {"failover": {"attempts": 1, "retries": 0}}, "translate", "forward", "meter"]
+    chain = ["auth", "route", {"failover": {"attempts": 1, "retries": 0, "breaker": {"failures": 0}}}, "translate", "forward", "meter"]
     providers = {name: {"dialect": name} | case.options(simulator.url) for name, case in PROVIDERS.items()}
     return start_gateway({"providers": providers, "chain": chain}, AWS)

@@ -43,7 +43,7 @@ def aimock_gateway(start_gateway: StartGateway, aimock: str) -> Gateway:
         "gemini": {"base_url": aimock, "api_key": "k"},
         "ollama": {"base_url": aimock},
     }
-    chain = ["auth", "route", {"failover": {"attempts": 1, "retries": 0}}, "translate", "forward", "meter"]
+    chain = ["auth", "route", {"failover": {"attempts": 1, "retries": 0, "breaker": {"failures": 0}}}, "translate", "forward", "meter"]
     return start_gateway({"providers": providers, "chain": chain})
 
 

@@ -108,7 +108,7 @@ def recorded_gateway(start_gateway: StartGateway, served: RecordedServer) -> Gat
         }
         for recording in EVERY
     }
-    chain = ["auth", "route", {"failover": {"attempts": 1, "retries": 0}}, "translate", "forward", "meter"]
+    chain = ["auth", "route", {"failover": {"attempts": 1, "retries": 0, "breaker": {"failures": 0}}}, "translate", "forward", "meter"]
     return start_gateway({"providers": providers, "chain": chain})
 
 

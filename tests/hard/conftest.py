@@ -60,6 +60,7 @@ def gateway(_gateway: Live, provider: Provider, complaints: Complaints) -> Itera
     live = _gateway
     live.loop.faults.clear()
     live.forget_log()
+    live.forgive()
     yield live
     try:
         live.wait(lambda: live.in_flight() == 0, f"exchanges to end; {live.in_flight()} are left", 8)

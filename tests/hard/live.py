@@ -19,20 +19,9 @@ from typing import Any, TypeVar
 import structlog
 import uvloop
 
-from edgegate.config.model import (
-    STAGES,
-    Config,
-    Duration,
-    FailoverOptions,
-    ForwardOptions,
-    KeyOptions,
-    ModelOptions,
-    ProviderOptions,
-    Secret,
-    ServerOptions,
-    Size,
-    StageOptions,
-)
+from edgegate.config.model import Config, KeyOptions, ModelOptions, ProviderOptions, ServerOptions, StageOptions
+from edgegate.config.option import Duration, Secret, Size
+from edgegate.config.stages import STAGES, BreakerOptions, FailoverOptions, ForwardOptions
 from edgegate.observe.logs import configure
 from edgegate.server.gateway import Gateway
 from edgegate.stages.forward import Forward
@@ -51,6 +40,8 @@ IDLE_S = 0.6
 TOTAL_S = 2.0
 CONNECT_S = 0.5
 MAX_REPLY = 24 * 1024 * 1024
+NO_BREAKER = BreakerOptions(failures=0)
+"""Most of these tests are about one fault each: what was learned from one must not show in the next."""
 
 
 class Loop:
@@ -83,7 +74,8 @@ class Log(io.BytesIO):
 
 
 def chain(forward: ForwardOptions | None = None, failover: FailoverOptions | None = None, **more: Any) -> tuple[StageOptions, ...]:
-    options = {"forward": forward or quick_forward(), "failover": failover or FailoverOptions(attempts=2, retries=0), **more}
+    once = FailoverOptions(attempts=2, retries=0, breaker=NO_BREAKER)
+    options = {"forward": forward or quick_forward(), "failover": failover or once, **more}
     names = ("auth", "route", "failover", "translate", "forward", "meter")
     return tuple(StageOptions(name, options.get(name) or STAGES[name]()) for name in names)
 
@@ -188,6 +180,13 @@ class Live:
     def drop_upstream_connections(self) -> None:
         """So that what one test left open does not make the next one fail."""
         self.loop.run(self._drop())
+
+    async def _well(self) -> None:
+        self.gateway._board.reset(None)
+
+    def forgive(self) -> None:
+        """What was learned of the targets is forgotten."""
+        self.loop.run(self._well())
 
     def in_flight(self) -> int:
         return self.gateway.gate.in_flight

@@ -7,8 +7,10 @@ from contextlib import contextmanager
 from dataclasses import replace
 from typing import Any
 
-from edgegate.config.model import Config, Duration, FailoverOptions, ModelOptions, ProviderOptions, Secret, Size
-from tests.hard.live import Live, chain, config, quick_forward, quick_server
+from edgegate.config.model import Config, ModelOptions, ProviderOptions
+from edgegate.config.option import Duration, Secret, Size
+from edgegate.config.stages import FailoverOptions
+from tests.hard.live import NO_BREAKER, Live, chain, config, quick_forward, quick_server
 from tests.hard.misbehaving import Provider
 from tests.hard.vendors import VENDORS
 
@@ -44,7 +46,7 @@ def many(port: int, **more: Any) -> Config:
         providers=providers,
         models=ModelOptions(),
         server=quick_server(body_timeout=LONG, head_timeout=LONG, max_body=MAX_BODY),
-        chain=chain(forward, FailoverOptions(attempts=1, retries=0)),
+        chain=chain(forward, FailoverOptions(attempts=1, retries=0, breaker=NO_BREAKER)),
     )
     return replace(basis, **more)
 

@@ -10,7 +10,9 @@ from dataclasses import replace
 
 import pytest
 
-from edgegate.config.model import Duration, FailoverOptions, ProviderOptions, Secret
+from edgegate.config.model import ProviderOptions
+from edgegate.config.option import Duration, Secret
+from edgegate.config.stages import FailoverOptions
 from tests.hard.combine import combinations, kinds
 from tests.hard.live import BODY_S, WRITE_S, Live, chain, config, quick_forward, quick_server
 from tests.hard.misbehaving import Play, Provider, repeat, send, sleep, wait_gone

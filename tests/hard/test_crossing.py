@@ -8,7 +8,8 @@ from dataclasses import replace
 
 import pytest
 
-from edgegate.config.model import AuthOptions, Config, ServerOptions
+from edgegate.config.model import Config, ServerOptions
+from edgegate.config.stages import AuthOptions
 from tests.hard.combine import combinations
 from tests.hard.live import Live, chain, config, quick_server
 from tests.hard.misbehaving import Provider

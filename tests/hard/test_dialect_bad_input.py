@@ -12,7 +12,7 @@ from urllib.parse import quote, unquote
 
 import pytest
 
-from edgegate.config.model import AuthOptions
+from edgegate.config.stages import AuthOptions
 from tests.hard.live import Live
 from tests.hard.many import MAX_BODY, many, served
 from tests.hard.misbehaving import Provider, answer

@@ -12,7 +12,8 @@ from pathlib import Path
 
 import pytest
 
-from edgegate.config.model import ProviderOptions, Secret
+from edgegate.config.model import ProviderOptions
+from edgegate.config.option import Secret
 from tests.hard.live import Live
 from tests.hard.many import many, served
 from tests.hard.misbehaving import Peer, Play, Provider, Step

@@ -14,7 +14,7 @@ from pathlib import Path
 import pytest
 import trustme
 
-from edgegate.config.model import Duration, Size
+from edgegate.config.option import Duration, Size
 from tests.e2e.gateway import PROJECT, Gateway
 from tests.hard.live import Live, config, quick_server
 from tests.hard.misbehaving import Play, Provider, send, turn

@@ -13,7 +13,9 @@ from typing import NamedTuple
 import pytest
 import trustme
 
-from edgegate.config.model import FailoverOptions, ProviderOptions, Secret
+from edgegate.config.model import ProviderOptions
+from edgegate.config.option import Secret
+from edgegate.config.stages import FailoverOptions
 from tests.hard.combine import kinds
 from tests.hard.live import CONNECT_S, FIRST_TOKEN_S, Live, Loop, chain, config
 from tests.hard.misbehaving import Play, Provider, Step, close, half_close, reset, send, sleep, wait_gone

@@ -19,7 +19,12 @@ ROOT = Path(__file__).parent.parent.parent
 PURE = ("wire", "dialects", "routing", "resilience", "access")
 """Parts that know no socket, no clock and no environment: bytes and values in, bytes and values out."""
 
-PURE_NEIGHBOURS = ("edgegate.errors", "edgegate.taps", "edgegate.config.model", *(f"edgegate.{part}" for part in PURE))
+PURE_NEIGHBOURS = (
+    "edgegate.errors",
+    "edgegate.taps",
+    *(f"edgegate.config.{part}" for part in ("model", "option", "stages", "units")),
+    *(f"edgegate.{part}" for part in PURE),
+)
 """What they may import of edgegate: each other, and modules that are as pure as they are."""
 
 IMPURE = frozenset(

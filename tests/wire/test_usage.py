@@ -12,7 +12,8 @@ from typing import Any
 
 import pytest
 
-from edgegate.config.model import ProviderOptions, TranslateOptions
+from edgegate.config.model import ProviderOptions
+from edgegate.config.stages import TranslateOptions
 from edgegate.dialects.base import Ask, Progress, ProviderSide, Usage
 from edgegate.dialects.chat import read_usage, usage_json
 from edgegate.server.build import provider_side

@@ -41,7 +41,7 @@ def png(width: int, height: int) -> bytes:
 @pytest.fixture(scope="session")
 def matrix_gateway(start_gateway: StartGateway, simulator: Running) -> Gateway:
     """A gateway with every provider, without retries, so that errors show at once."""
-    chain = ["auth", "route", {"failover": {"attempts": 1, "retries": 0}}, "translate", "forward", "meter"]
+    chain = ["auth", "route", {"failover": {"attempts": 1, "retries": 0, "breaker": {"failures": 0}}}, "translate", "forward", "meter"]
     providers = {name: {"dialect": name} | case.options(simulator.url) for name, case in PROVIDERS.items()}
     return start_gateway({"providers": providers, "chain": chain, "log": {"level": "warning"}}, AWS)
 

@@ -8,17 +8,9 @@ import pytest
 
 from edgegate.config.chain import default_chain
 from edgegate.config.check import DEFAULT_SECRETS, check
-from edgegate.config.model import (
-    AuthOptions,
-    Config,
-    KeyOptions,
-    ModelOptions,
-    ProviderOptions,
-    Secret,
-    ServerOptions,
-    StageOptions,
-    TlsOptions,
-)
+from edgegate.config.model import Config, KeyOptions, ModelOptions, ProviderOptions, ServerOptions, StageOptions, TlsOptions
+from edgegate.config.option import Secret
+from edgegate.config.stages import AuthOptions
 
 KEY = KeyOptions(name="app", key=Secret("a-long-random-key-of-an-app"))
 ANONYMOUS = (StageOptions("auth", AuthOptions(anonymous=True)), *default_chain()[1:])

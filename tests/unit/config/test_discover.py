@@ -3,7 +3,8 @@ from __future__ import annotations
 import pytest
 
 from edgegate.config.discover import NATIVE, Vendor, address_of, base_address, discover, vendor_defaults, vendors
-from edgegate.config.model import ProviderOptions, Secret
+from edgegate.config.model import ProviderOptions
+from edgegate.config.option import Secret
 from edgegate.dialects.compat import COMPAT, Compat
 
 

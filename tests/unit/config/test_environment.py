@@ -6,7 +6,8 @@ from pathlib import Path
 import pytest
 
 from edgegate.config.load import Loaded, read
-from edgegate.config.model import CacheOptions, StageOptions
+from edgegate.config.model import StageOptions
+from edgegate.config.stages import CacheOptions
 
 
 @pytest.fixture(autouse=True)
@@ -111,7 +112,7 @@ def test_the_life_of_cache_entries_means_nothing_without_a_cache() -> None:
 def test_cache_enabled_adds_the_stage_after_auth_and_its_options_apply() -> None:
     loaded = with_env({"CACHE_ENABLED": "true", "CACHE_TTL": "60", "CACHE_MAX_ITEMS": "7"})
     assert problems(loaded) == []
-    assert stages(loaded)[:3] == ["auth", "cache", "route"]
+    assert stages(loaded)[:3] == ["auth", "cache", "idempotency"]
     assert loaded.config.chain[1] == StageOptions("cache", CacheOptions(ttl=60, max_entries=7))  # type: ignore[arg-type]
 
 
@@ -139,6 +140,8 @@ def test_any_option_can_be_set_from_the_environment() -> None:
             "EDGEGATE_PROVIDERS__MY_VLLM__BASE_URL": "http://10.0.0.9:8000/v1",
             "EDGEGATE_PROVIDERS__GROQ__API_KEY": "gsk-$ecret-${NOT}",
             "EDGEGATE_CHAIN__FORWARD__FIRST_TOKEN": "7s",
+            "EDGEGATE_CHAIN__FAILOVER__BREAKER__FAILURES": "9",
+            "EDGEGATE_CHAIN__FAILOVER__HEDGE__DELAY": "3s",
         },
         "server: {workers: 2}\nproviders: {my-vllm: {dialect: openai, base_url: 'http://old'}}",
     )
@@ -149,7 +152,29 @@ def test_any_option_can_be_set_from_the_environment() -> None:
     assert list(config.providers) == ["my-vllm", "groq"]
     assert config.providers["my-vllm"].base_url == "http://10.0.0.9:8000/v1"
     assert config.providers["groq"].api_key.reveal() == "gsk-$ecret-${NOT}"
-    assert config.chain[4].options.first_token == 7
+    options = {stage.name: stage.options for stage in config.chain}
+    assert options["forward"].first_token == 7
+    assert (options["failover"].breaker.failures, options["failover"].hedge.delay, options["failover"].hedge.max) == (9, 3, 1)
+
+
+def test_the_other_gateways_variables_of_breakers_retries_and_queues_apply() -> None:
+    loaded = with_env(
+        {
+            "CIRCUIT_BREAKER_MAX_FAILURES": "7",
+            "CIRCUIT_BREAKER_TIMEOUT_SECONDS": "60",
+            "LLM_GATEWAY_RELIABILITY_CIRCUIT_BREAKER_MAX_HALF_OPEN_REQUESTS": "2",
+            "LLM_GATEWAY_RELIABILITY_RETRY_INITIAL_BACKOFF": "500ms",
+            "HEDGING_DELAY_MS": "500",
+            "LLM_GATEWAY_PERFORMANCE_QUEUE_ENABLED": "true",
+            "LLM_GATEWAY_PERFORMANCE_QUEUE_WORKER_COUNT": "10",
+        }
+    )
+    assert problems(loaded) == []
+    options = {stage.name: stage.options for stage in loaded.config.chain}
+    failover = options["failover"]
+    assert (failover.breaker.failures, failover.breaker.reset, failover.breaker.probes) == (7, 60, 2)
+    assert (failover.backoff, failover.hedge.delay) == (0.5, 0.5)
+    assert options["queue"].concurrency == 10
 
 
 @pytest.mark.parametrize(

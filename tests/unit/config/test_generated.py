@@ -13,14 +13,21 @@ from typing import Any
 import pytest
 import yaml
 
-from edgegate.config import model
+from edgegate.config import model, stages
 from edgegate.config.environment import VARIABLES
 from edgegate.config.load import read
-from edgegate.config.model import STAGES, Config
+from edgegate.config.model import Config
 from edgegate.config.reference import page
 from edgegate.config.schema import schema, schema_text
+from edgegate.config.stages import STAGES
 
 ROOT = Path(__file__).parents[3]
+
+OPTIONS = [
+    value
+    for value in (*vars(model).values(), *vars(stages).values())
+    if dataclasses.is_dataclass(value) and value is not model.StageOptions
+]
 
 
 def test_the_schema_file_is_up_to_date() -> None:
@@ -35,7 +42,11 @@ def test_the_reference_page_is_up_to_date() -> None:
 
 def test_the_page_names_every_option_stage_and_variable() -> None:
     text = page()
-    for options in [value for value in vars(model).values() if dataclasses.is_dataclass(value) and value is not model.StageOptions]:
+    for options in [
+        value
+        for value in (*vars(model).values(), *vars(stages).values())
+        if dataclasses.is_dataclass(value) and value is not model.StageOptions
+    ]:
         for field in dataclasses.fields(options):
             assert f"| `{field.name}` |" in text or options is Config, (options, field.name)
     for stage in STAGES:
@@ -45,13 +56,21 @@ def test_the_page_names_every_option_stage_and_variable() -> None:
 
 
 def test_every_option_says_what_it_is_for() -> None:
-    for options in [value for value in vars(model).values() if dataclasses.is_dataclass(value) and value is not model.StageOptions]:
+    for options in [
+        value
+        for value in (*vars(model).values(), *vars(stages).values())
+        if dataclasses.is_dataclass(value) and value is not model.StageOptions
+    ]:
         for field in dataclasses.fields(options):
             assert field.metadata.get("doc", "").endswith("."), (options, field.name)
 
 
 def test_every_default_is_within_its_own_bounds() -> None:
-    for options in [value for value in vars(model).values() if dataclasses.is_dataclass(value) and value is not model.StageOptions]:
+    for options in [
+        value
+        for value in (*vars(model).values(), *vars(stages).values())
+        if dataclasses.is_dataclass(value) and value is not model.StageOptions
+    ]:
         for field in dataclasses.fields(options):
             if field.metadata.get("least") is not None:
                 assert field.default >= field.metadata["least"], (options, field.name)

@@ -8,19 +8,10 @@ from typing import Any
 import pytest
 
 from edgegate.config.load import Loaded, find, load, read
-from edgegate.config.model import (
-    AuthOptions,
-    CacheOptions,
-    Config,
-    ForwardOptions,
-    KeyOptions,
-    ProviderOptions,
-    Secret,
-    ServerOptions,
-    StageOptions,
-    TimeoutOptions,
-)
+from edgegate.config.model import Config, KeyOptions, ProviderOptions, ServerOptions, StageOptions, TimeoutOptions
+from edgegate.config.option import Secret
 from edgegate.config.problems import ConfigError
+from edgegate.config.stages import AuthOptions, CacheOptions, ForwardOptions
 
 Written = Callable[..., Loaded]
 
@@ -62,7 +53,7 @@ GOOD: list[tuple[str, Callable[[Config], Any], Any]] = [
     ("providers: {openai: {relay: off}}", lambda c: c.providers["openai"].relay, False),
     ("chain: [forward]", lambda c: c.chain, (StageOptions("forward", ForwardOptions()),)),
     ("chain: [{auth: }, {cache: {ttl: 60}}, forward]", lambda c: [s.options for s in c.chain[:2]], [AuthOptions(), CacheOptions(ttl=60)]),  # type: ignore[arg-type]
-    ("", lambda c: [s.name for s in c.chain], ["auth", "route", "failover", "translate", "forward", "meter"]),
+    ("", lambda c: [s.name for s in c.chain], ["auth", "idempotency", "route", "failover", "translate", "forward", "meter"]),
     ("server: &s {workers: 2}\nmetrics: {max_series: 5}", lambda c: c.server.workers, 2),
 ]
 

@@ -10,7 +10,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from edgegate.config.load import load, read
-from edgegate.config.model import Config, KeyOptions, ProviderOptions, Secret
+from edgegate.config.model import Config, KeyOptions, ProviderOptions
+from edgegate.config.option import Secret
 from edgegate.config.problems import shown, shown_name
 from edgegate.config.show import show
 

@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from edgegate.config.model import Duration, Size
+from edgegate.config.option import Duration, Size
 from edgegate.config.units import DURATION_PATTERN, LONGEST_S, SIZE_PATTERN, duration, size, write_duration, write_size
 
 DURATIONS = [

@@ -16,12 +16,17 @@ import aiohttp
 from multidict import CIMultiDict
 
 from edgegate.config.load import load
-from edgegate.config.model import AuthOptions, KeyOptions, Secret
+from edgegate.config.model import KeyOptions
+from edgegate.config.option import Secret
+from edgegate.config.stages import AuthOptions
 from edgegate.dialects.base import Operation
 from edgegate.dialects.openai.client import ChatClient
 from edgegate.errors import GatewayError
 from edgegate.exchange import Exchange
 from edgegate.observe.logs import configure
+from edgegate.resilience.breaker import BreakerState
+from edgegate.resilience.limits import Quota
+from edgegate.routing.catalog import Target
 from edgegate.server.build import build_keys
 from edgegate.server.gateway import Gateway
 from edgegate.server.surfaces import Surfaces
@@ -226,14 +231,14 @@ def providers(*urls: str, dialect: str = "openai", **more: Any) -> dict[str, Any
 
 
 @contextlib.asynccontextmanager
-async def live(config: dict[str, Any], directory: Path) -> AsyncIterator[Live]:
-    """Serves a configuration as it would stand in YAML."""
+async def live(config: dict[str, Any], directory: Path, *, share: Path | None = None, worker: str = "0") -> AsyncIterator[Live]:
+    """Serves a configuration as it would stand in YAML. `share` makes it one worker of several."""
     file = directory / f"config-{time.monotonic_ns()}.yaml"
     file.write_text(json.dumps({"chain": CHAIN, "server": {"listen": "127.0.0.1:0"}} | config))  # JSON is YAML
     loaded = load(file, {})
     log = Log()
     configure(loaded.log, log)
-    gateway = Gateway(loaded, log)
+    gateway = Gateway(loaded, log, share=share, worker=worker)
     await gateway.open()
     server = await asyncio.get_running_loop().create_server(gateway.listener(), "127.0.0.1", 0)
     port = server.sockets[0].getsockname()[1]
@@ -311,3 +316,25 @@ class Clock:
 
     def __call__(self) -> float:
         return self.now
+
+
+class Deaf:
+    """Who listens to a board in tests, and only notes what was said."""
+
+    def __init__(self) -> None:
+        self.heard: list[tuple[object, ...]] = []
+
+    def breaker(self, target: Target, state: BreakerState, for_s: float) -> None:
+        self.heard.append((state.value, target.label))
+
+    def ejected(self, target: Target, for_s: float) -> None:
+        self.heard.append(("ejected", target.label))
+
+    def held(self, target: Target, key: int, for_s: float) -> None:
+        self.heard.append(("held", target.label, key))
+
+    def key_rests(self, provider: str, key: int, for_s: float) -> None:
+        self.heard.append(("key_rests", provider, key))
+
+    def quotas(self, target: Target, key: int, quotas: Iterable[Quota]) -> None:
+        self.heard.append(("quotas", target.label, key))

@@ -7,7 +7,8 @@ from typing import Any
 
 import pytest
 
-from edgegate.config.model import AuthOptions, KeyOptions
+from edgegate.config.model import KeyOptions
+from edgegate.config.stages import AuthOptions
 from edgegate.errors import GatewayError
 from edgegate.exchange import Exchange, Reply
 from edgegate.server.build import build_keys

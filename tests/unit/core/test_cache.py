@@ -14,7 +14,8 @@ from hypothesis import strategies as st
 from edgegate.access.keys import Key
 from edgegate.caching.exact import Entry, ExactCache, cache_key
 from edgegate.chain import compose
-from edgegate.config.model import CacheOptions, Duration, Size
+from edgegate.config.option import Duration, Size
+from edgegate.config.stages import CacheOptions
 from edgegate.exchange import Exchange, Reply
 from edgegate.simulate import start
 from edgegate.stages.cache import Cache

@@ -54,7 +54,7 @@ class Bench:
 async def bench(*answers: Any) -> AsyncIterator[tuple[Bench, Provider]]:
     async with Provider(*answers) as origin:
         loop = asyncio.get_running_loop()
-        upstream = Upstream(Origin.parse(origin.url), [], [], 5, "", loop)
+        upstream = Upstream(Origin.parse(origin.url), [[]], [], 5, "", loop)
         yield Bench(upstream, Deadlines(loop, 0.01)), origin
 
 
@@ -291,7 +291,7 @@ async def test_cancelling_a_caller_whose_reply_has_just_come_leaves_the_next_cal
     async with Provider(
         sends(b"", reply(b"first"), pause_s=0.05, then="go on"), sends(reply(b"second")[:-3], b"ond", pause_s=0.1)
     ) as origin:
-        upstream = Upstream(Origin.parse(origin.url), [], [], 1, "", loop)
+        upstream = Upstream(Origin.parse(origin.url), [[]], [], 1, "", loop)
         at = Bench(upstream, Deadlines(loop, 0.01))
         one = at.call(Kind.WHOLE)
         first = asyncio.ensure_future(at.fetch(one))

@@ -114,7 +114,7 @@ def test_names_that_clients_make_up_fill_no_memory_without_end() -> None:
     catalog = Catalog([provider("a", prefixes=("gpt-",))], {}, {})
     for number in range(MAX_REMEMBERED + 500):
         catalog.targets(f"gpt-{number}")
-    assert len(catalog._resolved) <= MAX_REMEMBERED
+    assert len(catalog._plans) <= MAX_REMEMBERED
     assert labels(catalog, "gpt-real") == ["a/gpt-real"]
 
 
@@ -125,7 +125,7 @@ def test_a_huge_name_that_a_client_makes_up_is_not_remembered() -> None:
         with pytest.raises(GatewayError) as caught:
             catalog.targets(f"gpt-{number}-" + "x" * (1 << 20))
         assert (caught.value.status, len(caught.value.message) < 1000) == (404, True)
-    assert sum(len(name) for name in catalog._resolved) < 1 << 20
+    assert sum(len(name) for name in catalog._plans) < 1 << 20
 
 
 def test_resolving_twice_gives_the_same_targets() -> None:

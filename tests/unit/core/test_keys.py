@@ -8,7 +8,8 @@ from typing import Any
 import pytest
 
 from edgegate.access.keys import Key, KeyRing, digest
-from edgegate.config.model import KeyOptions, Secret
+from edgegate.config.model import KeyOptions
+from edgegate.config.option import Secret
 from edgegate.server.build import build_keys
 from tests.unit.core.parts import exchange
 

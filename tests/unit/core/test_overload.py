@@ -5,7 +5,8 @@ from __future__ import annotations
 import asyncio
 import time
 
-from edgegate.config.model import Duration, ServerOptions, Size
+from edgegate.config.model import ServerOptions
+from edgegate.config.option import Duration, Size
 from edgegate.server import overload as overload_module
 from edgegate.server.overload import Overload
 

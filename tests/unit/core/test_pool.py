@@ -30,7 +30,7 @@ def pool_at(port: int, most: int = 10) -> Pool:
 
 
 def upstream_at(port: int, most: int = 10) -> Upstream:
-    return Upstream(Origin.parse(f"http://127.0.0.1:{port}/v1"), [], [], most, "", asyncio.get_running_loop())
+    return Upstream(Origin.parse(f"http://127.0.0.1:{port}/v1"), [[]], [], most, "", asyncio.get_running_loop())
 
 
 def whole(deadlines: Deadlines | None = None) -> Call:

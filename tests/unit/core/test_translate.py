@@ -368,7 +368,7 @@ async def test_a_head_has_each_fixed_line_once_and_host_first() -> None:
     import asyncio
 
     fixed = [(b"authorization", b"Bearer k")]
-    upstream = Upstream(Origin.parse("http://h/v1"), fixed, [(b"anthropic-version", b"1")], 1, "", asyncio.get_running_loop())
+    upstream = Upstream(Origin.parse("http://h/v1"), [fixed], [(b"anthropic-version", b"1")], 1, "", asyncio.get_running_loop())
     head = upstream.head(b"POST", b"/v1/x", [(b"host", b"evil"), (b"authorization", b"no"), (b"content-length", b"9"), (b"x", b"y")], 3)
     assert head == (
         b"POST /v1/x HTTP/1.1\r\nhost: h\r\nauthorization: Bearer k\r\nx: y\r\nanthropic-version: 1\r\ncontent-length: 3\r\n\r\n"

@@ -7,7 +7,8 @@ from typing import Any
 import orjson
 import pytest
 
-from edgegate.config.model import ProviderOptions, TranslateOptions
+from edgegate.config.model import ProviderOptions
+from edgegate.config.stages import TranslateOptions
 from edgegate.dialects.base import Ask, Progress
 from edgegate.errors import GatewayError
 from edgegate.server.build import provider_side

@@ -1,0 +1,1 @@
+"""What outlives an exchange: stores that several workers may share."""
