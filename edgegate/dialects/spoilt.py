@@ -11,7 +11,7 @@ from __future__ import annotations
 
 import json
 import re
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterator, Sequence
 from typing import Any
 
 import orjson
@@ -49,7 +49,10 @@ _BLANK_LINE = re.compile(rb"(?:\r\n|\n|\r(?!\n)){2}")
 
 def document(data: bytes, progress: Progress) -> Json | None:
     """The JSON object of an event; None for a spoilt one, which `leave_out` has then judged: see there."""
-    value = readable(data)
+    try:
+        value = orjson.loads(data)
+    except orjson.JSONDecodeError:
+        value = readable(data)
     if type(value) is dict:
         return value
     leave_out(data, progress)
@@ -110,9 +113,15 @@ def holds_answer(data: bytes) -> bool:
     return b'\\"' in data and _ANSWER.search(data.replace(b'\\"', b'"')) is not None
 
 
-def all_sound(documents: Iterable[bytes]) -> bool:
+def all_sound(documents: Sequence[bytes]) -> bool:
     """Whether each is a JSON object."""
-    return all(type(readable(text)) is dict for text in documents)
+    try:
+        for text in documents:
+            if type(orjson.loads(text)) is not dict:
+                return False
+    except orjson.JSONDecodeError:
+        return all(type(readable(text)) is dict for text in documents)
+    return True
 
 
 def check_end(progress: Progress) -> None:

@@ -22,8 +22,9 @@ from edgegate.errors import GatewayError, Source, provider_error
 from edgegate.exchange import Attempt, Exchange, Reply
 from edgegate.observe.metrics import Metrics
 from edgegate.resilience.board import Board, Lane
+from edgegate.resilience.breaker import BreakerState
 from edgegate.resilience.choice import Choice
-from edgegate.resilience.timeouts import left_s
+from edgegate.resilience.timeouts import TIMEOUT, left_s
 from edgegate.resilience.verdict import Verdict, verdict
 from edgegate.routing.catalog import Plan, Target
 from edgegate.routing.prefill import accepts_prefill
@@ -166,7 +167,9 @@ class Run:
         """The reply of the first attempt that began to answer. Raises the error of the last one."""
         stage, ex = self.stage, self._ex
         now = stage.clock()
-        self._until = now + min(stage.options.budget, self._allowed())
+        self._until = now + stage.options.budget
+        if TIMEOUT in ex.headers:
+            self._until = min(self._until, now + self._allowed())
         if ex.stream and ex.operation is Operation.CHAT:
             ex.midstream = wanted(ex, stage.options.midstream if len(self.choice.plan.targets) > 1 else "error")
         lane = self.choice.next(now) or await self._wait()
@@ -205,9 +208,10 @@ class Run:
             attempt = ex.attempt
             if attempt is None:  # answered without asking the provider
                 return reply
-            if reply.status < 400:
+            if reply.status < 400 and (lane.asking or lane.state.breaker.state is not BreakerState.CLOSED):
                 stage.board.answered(lane, ticket, stage.clock())
-            self._learn(attempt, lane)
+            if attempt.headers:
+                self._learn(attempt, lane)
             if isinstance(reply.body, bytes):
                 attempt.outcome = attempt.outcome or Outcome.OK
                 attempt.ended = ended = attempt.ended or attempt.first
@@ -218,7 +222,8 @@ class Run:
         except GatewayError as error:
             if _is_fault(error, ex.attempt):
                 good = False
-            self._learn(ex.attempt, lane)
+            if ex.attempt is not None:
+                self._learn(ex.attempt, lane)
             raise
         finally:
             if running is None:
@@ -317,11 +322,10 @@ class Run:
             return 0.0
         return float(self.stage.options.first_token if ex.stream else self.stage.options.plain_reply)
 
-    def _learn(self, attempt: Attempt | None, lane: Lane) -> None:
-        if attempt is not None and attempt.headers:
-            found = quotas(attempt.headers, time.time())
-            if found:
-                self.stage.board.learn(lane, found, self.stage.clock())
+    def _learn(self, attempt: Attempt, lane: Lane) -> None:
+        found = quotas(attempt.headers, time.time())
+        if found:
+            self.stage.board.learn(lane, found, self.stage.clock())
 
     async def _wait(self) -> Lane:
         """A lane when none is ready: held back for the vendor's limits, or full. Raises what a provider said before, else a 429 or
