@@ -28,6 +28,7 @@ from edgegate.resilience.timeouts import asked_timeouts
 from edgegate.stages.flight import Flight, Seat
 from edgegate.stages.idempotency import HEADER as IDEMPOTENCY_KEY
 from edgegate.stages.midstream import HEADER as MIDSTREAM
+from edgegate.stages.tasks import Tasks
 
 HEADER = istr("x-edgegate-coalesce")
 UNWIND_S = 1.0
@@ -40,15 +41,13 @@ class Coalesce:
     def __init__(self, options: CoalesceOptions) -> None:
         self._options = options
         self._flights: dict[bytes, Flight] = {}
-        self._tasks: set[asyncio.Task[None]] = set()
+        self.tasks = Tasks()
 
     async def open(self) -> None:
         """Nothing to open; tasks are made as they are needed."""
 
     async def close(self) -> None:
-        for task in list(self._tasks):
-            task.cancel()
-        await asyncio.gather(*self._tasks, return_exceptions=True)
+        await self.tasks.close()
 
     def __call__(self, ex: Exchange, proceed: Proceed) -> Awaitable[Reply]:
         if ex.operation not in SHARED or not self._may_share(ex):
@@ -78,8 +77,7 @@ class Coalesce:
             loop = asyncio.get_running_loop()
             flight = self._flights[key] = Flight(ex, self._options.max_bytes, loop.create_future())
             seat = flight.board(ex)
-            flight.task = loop.create_task(_fly(flight, proceed))
-            self._tasks.add(flight.task)
+            flight.task = self.tasks.spawn(_fly(flight, proceed))
             flight.task.add_done_callback(partial(self._landed, key, flight))
         else:
             ex.coalesced = True
@@ -109,7 +107,6 @@ class Coalesce:
 
     def _landed(self, key: bytes, flight: Flight, task: asyncio.Task[None]) -> None:
         """The call has been judged; only a fault of ours, or its end from outside, leaves nobody told."""
-        self._tasks.discard(task)
         ready = flight.ready
         if not ready.done():
             fault = None if task.cancelled() else task.exception()

@@ -11,8 +11,7 @@ from __future__ import annotations
 import asyncio
 import random
 import time
-from collections.abc import Awaitable, Callable, Coroutine, Iterable
-from typing import Any
+from collections.abc import Awaitable, Callable, Iterable
 
 from edgegate.chain import Proceed
 from edgegate.config.stages import FailoverOptions
@@ -31,6 +30,7 @@ from edgegate.routing.prefill import accepts_prefill
 from edgegate.stages.affinity import affinity
 from edgegate.stages.hedge import Hedges
 from edgegate.stages.midstream import NO_TARGET_LEFT, resumable, wanted
+from edgegate.stages.tasks import Tasks
 from edgegate.taps import Outcome
 
 FAULTS = frozenset({Verdict.RETRY, Verdict.SILENT})
@@ -56,29 +56,20 @@ class Failover:
         self.hedges = hedges
         self.clock = clock
         self.chance = chance
-        self._tasks: set[asyncio.Task[Any]] = set()
+        self.tasks = Tasks()
         self._freed: list[asyncio.Future[None]] = []
 
     async def open(self) -> None:
         """Nothing to open; tasks are made as they are needed."""
 
     async def close(self) -> None:
-        for task in list(self._tasks):
-            task.cancel()
-        await asyncio.gather(*self._tasks, return_exceptions=True)
+        await self.tasks.close()
 
     def __call__(self, ex: Exchange, proceed: Proceed) -> Awaitable[Reply]:
         plan = ex.plan
         if plan is None:
             raise GatewayError(500, "no_route", "the chain has no route stage before failover")
         return Run(self, ex, proceed, plan).answer()
-
-    def spawn(self, work: Coroutine[Any, Any, Any]) -> asyncio.Task[Any]:
-        """A task that this stage owns."""
-        task = asyncio.get_running_loop().create_task(work)
-        self._tasks.add(task)
-        task.add_done_callback(self._tasks.discard)
-        return task
 
     async def room(self, within_s: float) -> None:
         """Waits until some attempt ends, or for so long."""
@@ -184,7 +175,7 @@ class Run:
             except GatewayError as error:
                 lane = await self.following(lane, error)
         if ex.midstream and not isinstance(reply.body, bytes):
-            return resumable(ex, reply, self.another, stage.spawn)
+            return resumable(ex, reply, self.another, stage.tasks.spawn)
         return reply
 
     # -- one attempt

@@ -46,7 +46,7 @@ class Hedges:
 
         def start(lane: Lane) -> asyncio.Task[Reply]:
             fork = ex.fork()
-            task = run.stage.spawn(run.attempt(fork, lane))
+            task = run.stage.tasks.spawn(run.attempt(fork, lane))
             racing[task] = (fork, lane)
             return task
 

@@ -105,6 +105,22 @@ class Seen:
 Answer = Callable[[Seen, asyncio.StreamWriter], Awaitable[None]]
 
 
+def after(seconds: float, data: bytes) -> Answer:
+    """An answer that takes its time."""
+
+    async def answer(seen: Seen, writer: asyncio.StreamWriter) -> None:
+        await asyncio.sleep(seconds)
+        writer.write(data)
+
+    return answer
+
+
+async def never(seen: Seen, writer: asyncio.StreamWriter) -> None:
+    """No answer, until the gateway hangs up."""
+    await seen.reader.read(1)
+    writer.close()
+
+
 class Provider:
     """An HTTP server that records whole requests and answers as told: `answers` in turn (the last one again and again). An
     answer is bytes to write, or a coroutine function that gets the request and the writer; b"" closes the connection."""

@@ -11,17 +11,9 @@ from typing import Any
 
 import pytest
 
-from tests.unit.core.parts import CHAT, Answer, Provider, chunk, completion, live, reply
+from tests.unit.core.parts import CHAT, Provider, after, chunk, completion, live, never, reply
 
 ERROR = b'{"error":{"message":"no","type":"x"}}'
-
-
-def after(seconds: float, data: bytes) -> Answer:
-    async def answer(seen: Any, writer: asyncio.StreamWriter) -> None:
-        await asyncio.sleep(seconds)
-        writer.write(data)
-
-    return answer
 
 
 def config(*urls: str, failover: dict[str, Any] | None = None, **more: Any) -> dict[str, Any]:
@@ -208,10 +200,6 @@ async def test_attempts_at_once_are_capped_for_each_target(tmp_path: Path) -> No
 # -- the caller's own time limits
 
 
-async def silent(seen: Any, writer: asyncio.StreamWriter) -> None:
-    await asyncio.sleep(30)
-
-
 @pytest.mark.parametrize(
     ("header", "code", "stream"),
     [
@@ -221,7 +209,7 @@ async def silent(seen: Any, writer: asyncio.StreamWriter) -> None:
     ],
 )
 async def test_a_caller_may_shorten_the_limits(tmp_path: Path, header: str, code: str, stream: bool) -> None:
-    async with Provider(silent) as one, live(config(one.url), tmp_path) as gateway:
+    async with Provider(never) as one, live(config(one.url), tmp_path) as gateway:
         began = time.monotonic()
         status, body, _ = await gateway.post(body=CHAT | {"stream": stream}, headers={header: "300ms"})
         took = time.monotonic() - began

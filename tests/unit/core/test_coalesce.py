@@ -57,7 +57,7 @@ async def served(answer: Any, tmp_path: Path, stages: list[Any] | None = None, *
             gate = app.gateway.gate
             await until(lambda: gate.in_flight == 0)
             stage = coalescing(app)
-            await until(lambda: not stage._tasks and not stage._flights)
+            await until(lambda: not stage.tasks and not stage._flights)
             assert app.faults() == []
         await until(lambda: provider.open == 0)
 

@@ -27,15 +27,16 @@ from edgegate.taps import Outcome
 from tests.unit.core.parts import (
     CHAT,
     STREAM,
-    Answer,
     Clock,
     Deaf,
     Live,
     Provider,
+    after,
     chunk,
     completion,
     exchange,
     live,
+    never,
     providers,
     reply,
     sse,
@@ -53,19 +54,6 @@ def config(*places: Provider, failover: dict[str, Any] | None = None, before: tu
     chain = ["auth", *before, "route", {"failover": failover or {}}, "translate", "forward", "meter"]
     models = {"fallbacks": {"gpt-4o": ["two/gpt-spare"]}} if len(places) > 1 else {}
     return {"chain": chain, "models": models, "providers": providers(*[place.url for place in places]), "prices": PRICES} | more
-
-
-def after(seconds: float, data: bytes) -> Answer:
-    async def answer(seen: Any, writer: asyncio.StreamWriter) -> None:
-        await asyncio.sleep(seconds)
-        writer.write(data)
-
-    return answer
-
-
-async def never(seen: Any, writer: asyncio.StreamWriter) -> None:
-    await seen.reader.read(1)  # until the gateway hangs up
-    writer.close()
 
 
 def state(gateway: Live, label: str) -> Any:

@@ -183,15 +183,15 @@ async def test_nothing_is_left_behind(tmp_path: Path, seed: int, hedge: bool, dr
             await until(lambda: gate.in_flight == 0, 8)
             board = gateway.gateway._board
             await until(lambda: all(state.in_flight == 0 for state in board._states.values()))
-            assert ends["whole"] > 50
+            assert ends["whole"] > 20, "hardly anybody got an answer: these are not the troubles that were meant"
             for state in board._states.values():
                 assert [lane.in_flight for lane in state.lanes] == [0, 0]
                 assert not state.breaker._out, "a ticket was not given back"
             stages = {type(stage).__name__: stage for stage in gateway.gateway._resources}
-            assert not stages["Failover"]._tasks  # type: ignore[attr-defined]
+            assert not stages["Failover"].tasks  # type: ignore[attr-defined]
             assert not stages["Failover"]._freed  # type: ignore[attr-defined]
             if coalesce:
-                assert not stages["Coalesce"]._tasks  # type: ignore[attr-defined]
+                assert not stages["Coalesce"].tasks  # type: ignore[attr-defined]
                 assert not stages["Coalesce"]._flights  # type: ignore[attr-defined]
             metrics = gateway.gateway.metrics
             assert metrics.queue_running.values[()] == 0

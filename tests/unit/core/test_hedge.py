@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 
-from tests.unit.core.parts import CHAT, STREAM, Answer, Live, Provider, completion, live, providers, reply, sse, until
+from tests.unit.core.parts import CHAT, STREAM, Live, Provider, after, completion, live, never, providers, reply, sse, until
 
 PRICES = {"models": {"gpt-4o": {"input": 2, "output": 8}, "gpt-spare": {"input": 2, "output": 8}}}
 
@@ -22,19 +22,6 @@ def config(one: Provider, two: Provider | None = None, prices: Any = PRICES, **h
         "providers": providers(one.url, *([two.url] if two is not None else [])),
         "prices": prices,
     }
-
-
-def after(seconds: float, data: bytes) -> Answer:
-    async def answer(seen: Any, writer: asyncio.StreamWriter) -> None:
-        await asyncio.sleep(seconds)
-        writer.write(data)
-
-    return answer
-
-
-async def never(seen: Any, writer: asyncio.StreamWriter) -> None:
-    await seen.reader.read(1)  # until the gateway hangs up
-    writer.close()
 
 
 def rows(gateway: Live) -> list[tuple[str, str, str]]:
