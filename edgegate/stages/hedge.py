@@ -19,7 +19,7 @@ from edgegate.resilience.board import Lane
 from edgegate.taps import Outcome
 
 if TYPE_CHECKING:
-    from edgegate.stages.failover import Run
+    from edgegate.stages.run import Run
 
 ANSWER_TOKENS = 1024
 """What an answer is taken to cost at most where the request sets no limit of its own."""

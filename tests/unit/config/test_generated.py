@@ -185,7 +185,16 @@ def test_the_example_is_valid_and_works_with_nothing_set() -> None:
     assert valid(yaml.safe_load(text), schema(), schema())
     loaded = read(ROOT / "config.yaml", {})
     assert [str(problem) for problem in loaded.problems] == []
-    assert [stage.name for stage in loaded.config.chain] == ["auth", "cache", "route", "failover", "translate", "forward", "meter"]
+    assert [stage.name for stage in loaded.config.chain] == [
+        "auth",
+        "cache",
+        "idempotency",
+        "route",
+        "failover",
+        "translate",
+        "forward",
+        "meter",
+    ]
 
 
 def test_what_the_example_has_in_comments_is_valid_too(tmp_path: Path) -> None:

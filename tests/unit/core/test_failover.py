@@ -75,7 +75,7 @@ def slept(monkeypatch: pytest.MonkeyPatch, clock: Clock) -> list[float]:
         clock.now += seconds
 
     names = {name: getattr(asyncio, name) for name in dir(asyncio)}
-    monkeypatch.setattr("edgegate.stages.failover.asyncio", SimpleNamespace(**names | {"sleep": sleep}))
+    monkeypatch.setattr("edgegate.stages.run.asyncio", SimpleNamespace(**names | {"sleep": sleep}))
     return waits
 
 
