@@ -16,12 +16,12 @@ from pathlib import Path
 
 from edgegate import __version__
 from edgegate.config.discover import vendor_defaults, vendors
-from edgegate.config.environment import OTHERS, VARIABLES
 from edgegate.config.load import load, read
 from edgegate.config.model import Config
 from edgegate.config.problems import ConfigError
 from edgegate.config.schema import schema_text
 from edgegate.config.show import show
+from edgegate.config.variables import OTHERS, VARIABLES
 from edgegate.ledger.prices import Prices, Rate
 
 OK, FAILED, USAGE, INTERRUPTED = 0, 1, 2, 130

@@ -15,12 +15,12 @@ from typing import Any
 
 from edgegate.config.chain import BEFORE
 from edgegate.config.discover import vendors
-from edgegate.config.environment import OTHERS, VARIABLES
 from edgegate.config.load import LOOKED_UP
 from edgegate.config.model import Config, StageOptions
 from edgegate.config.option import Duration, Secret, Size
 from edgegate.config.stages import DEFAULT_CHAIN, STAGES
 from edgegate.config.units import write_duration, write_size
+from edgegate.config.variables import OTHERS, VARIABLES
 
 PAGE = Path("docs/configuration.md")
 

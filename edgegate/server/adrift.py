@@ -11,32 +11,24 @@ import asyncio
 import time
 from collections.abc import Callable
 from functools import partial
-from typing import TYPE_CHECKING, Protocol
+from typing import TYPE_CHECKING
 
 import structlog
 
 from edgegate.errors import GatewayError
 from edgegate.exchange import Exchange, Reply
+from edgegate.server.clientward import all_taps, whole_body
 from edgegate.server.relay import Drain, Relay
-from edgegate.taps import Outcome, Tap
+from edgegate.taps import Outcome
 
 if TYPE_CHECKING:
     from edgegate.server.gateway import State
 
 
-class Encoder(Protocol):
-    """What brings replies into the client's format."""
-
-    def taps(self, ex: Exchange, reply: Reply) -> list[Tap]: ...
-
-    def whole(self, ex: Exchange, reply: Reply, body: bytes) -> bytes: ...
-
-
 class Adrift:
     """See the module. Owns the tasks and the sinks. `close_books` is called once for each exchange that was taken."""
 
-    def __init__(self, encoder: Encoder, close_books: Callable[[Exchange, State], None]) -> None:
-        self._encoder = encoder
+    def __init__(self, close_books: Callable[[Exchange, State], None]) -> None:
         self._close_books = close_books
         self._chains: set[asyncio.Task[Reply]] = set()
         self._bodies: set[Relay | Drain] = set()
@@ -92,10 +84,10 @@ class Adrift:
         reply = task.result()
         try:
             if isinstance(reply.body, bytes):
-                self._encoder.whole(ex, reply, reply.body)
+                whole_body(ex, reply, reply.body)
                 self._over(ex, state, Outcome.OK, None)
                 return
-            drain = Drain(reply.body, self._encoder.taps(ex, reply), lambda outcome, error: self._ended(drain, ex, state, outcome, error))
+            drain = Drain(reply.body, all_taps(ex, reply), lambda outcome, error: self._ended(drain, ex, state, outcome, error))
         except GatewayError as error:
             if not isinstance(reply.body, bytes):
                 reply.body.abort()

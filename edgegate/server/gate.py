@@ -12,7 +12,7 @@ import itertools
 import math
 import secrets
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from typing import TYPE_CHECKING, Any, cast
 
 import structlog
@@ -25,13 +25,14 @@ from edgegate.exchange import UNIX, Exchange, Reply
 from edgegate.routing.passing import Named, model_of, passed
 from edgegate.server.adrift import Adrift
 from edgegate.server.body import BodyStream, read_body
+from edgegate.server.clientward import all_taps, whole_body
 from edgegate.server.connection import ClientConnection
 from edgegate.server.framing import check_framing
 from edgegate.server.heads import HeadWriter, OwnHeaders, as_stream
 from edgegate.server.models import asked_model
-from edgegate.server.relay import Relay, end_taps
+from edgegate.server.relay import Relay
 from edgegate.server.surfaces import Listing, Surfaces, relayed
-from edgegate.taps import Outcome, Tap
+from edgegate.taps import Outcome
 from edgegate.wire.headers import valid_request_id
 
 if TYPE_CHECKING:
@@ -85,7 +86,7 @@ class Gate:
         self._own = OwnHeaders()
         self.relays: set[Relay] = set()
         self._running: set[asyncio.Task[None]] = set()
-        self._adrift = Adrift(self, self._close_books)
+        self._adrift = Adrift(self._close_books)
         self._cutting = False
         self.draining = False
         self.idle = asyncio.Event()  # set when the last exchange ends while draining
@@ -221,7 +222,7 @@ class Gate:
         ex.status = reply.status
         if not isinstance(body, bytes):
             return await self._relay(request, ex, state, reply)
-        body = self.whole(ex, reply, body)
+        body = whole_body(ex, reply, body)
         ex.outcome = Outcome.OK if reply.status < 400 else Outcome.REJECTED
         headers = as_stream(reply.headers, ex.client.stream_type) if reply.stream else reply.headers
         return self._write(request, ex, reply.status, headers, body)
@@ -239,37 +240,9 @@ class Gate:
                 self._adrift.take_chain(task, ex, state)
             raise
 
-    def whole(self, ex: Exchange, reply: Reply, body: bytes) -> bytes:
-        """A whole reply, as the client gets it."""
-        client = ex.client
-        taps = reply.taps
-        if not reply.encoded:
-            translated = reply.format not in ("", client.format)
-            if reply.stream and not translated and (frames := client.frames()) is not None:
-                taps = [*taps, frames]
-            if taps:
-                body = _through(taps, body)
-            if translated and reply.stream:
-                body = _through([client.stream(ex.request, ex.id)], body)
-            elif translated:
-                body = client.whole(ex.request, body)
-        elif taps:
-            body = _through(taps, body)
-        return _through(reply.last_taps, body) if reply.last_taps is not None else body
-
-    def taps(self, ex: Exchange, reply: Reply) -> list[Tap]:
-        """The taps of a reply that is still arriving, to the bytes that the client gets."""
-        client = ex.client
-        taps = reply.taps
-        if reply.format not in ("", client.format):
-            taps = [*taps, client.stream(ex.request, ex.id)]
-        elif ex.operation is not Operation.RELAY and (frames := client.frames()) is not None:
-            taps = [*taps, frames]
-        return taps if reply.last_taps is None else [*taps, *reply.last_taps]
-
     async def _relay(self, request: web.BaseRequest, ex: Exchange, state: State, reply: Reply) -> web.StreamResponse:
         client = ex.client
-        taps = self.taps(ex, reply)
+        taps = all_taps(ex, reply)
         raw = ex.operation is Operation.RELAY
         headers = self._own.lines(ex, reply.headers)
         if not raw:
@@ -401,13 +374,6 @@ class Gate:
 
 async def _all_of(chain: Proceed, ex: Exchange) -> Reply:
     return await chain(ex)
-
-
-def _through(taps: Sequence[Tap], body: bytes) -> bytes:
-    """A whole body through taps, to their end."""
-    for tap in taps:
-        body = tap.feed(body)
-    return body + end_taps(taps, Outcome.OK)
 
 
 def _models(state: State, listing: Listing) -> Proceed:

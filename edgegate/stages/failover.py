@@ -69,7 +69,7 @@ class Failover:
             if freed in self._freed:
                 self._freed.remove(freed)
 
-    def left(self, lane: Lane, ticket: int, good: bool | None, latency_s: float | None, peers: Iterable[Target]) -> None:
+    def ended(self, lane: Lane, ticket: int, good: bool | None, latency_s: float | None, peers: Iterable[Target]) -> None:
         """An attempt has ended."""
         self.board.leave(lane, ticket, good, latency_s, self.clock(), peers)
         if self._freed:

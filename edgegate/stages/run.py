@@ -66,7 +66,7 @@ class Running:
             case _:
                 good = None
         first = attempt.first or attempt.ended
-        self._run.stage.left(self._lane, self._ticket, good, first - attempt.started if good else None, self._run.choice.plan.targets)
+        self._run.stage.ended(self._lane, self._ticket, good, first - attempt.started if good else None, self._run.choice.plan.targets)
 
 
 class Run:
@@ -150,7 +150,7 @@ class Run:
             raise
         finally:
             if running is None:
-                stage.left(lane, ticket, good, latency_s, self.choice.plan.targets)
+                stage.ended(lane, ticket, good, latency_s, self.choice.plan.targets)
             else:
                 self._begun.append(running)
                 ex.on_end.append(running.end)

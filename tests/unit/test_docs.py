@@ -29,12 +29,12 @@ import pytest
 from edgegate.access.keys import Key
 from edgegate.cli import _parser
 from edgegate.config.discover import vendors
-from edgegate.config.environment import OTHERS, VARIABLES
 from edgegate.config.load import read
 from edgegate.config.model import LogOptions, MetricsOptions, ProviderOptions, ServerOptions
 from edgegate.config.option import Duration, Size
 from edgegate.config.stages import STAGES, TranslateOptions
 from edgegate.config.units import write_duration, write_size
+from edgegate.config.variables import OTHERS, VARIABLES
 from edgegate.dialects.base import Ask, ClientFormat, ClientSide, Operation, Progress, ProviderSide, Relocator, Reranker, TokenCounter
 from edgegate.dialects.openai.client import ChatClient
 from edgegate.errors import GatewayError

@@ -14,12 +14,12 @@ import pytest
 import yaml
 
 from edgegate.config import model, stages
-from edgegate.config.environment import VARIABLES
 from edgegate.config.load import read
 from edgegate.config.model import Config
 from edgegate.config.reference import page
 from edgegate.config.schema import schema, schema_text
 from edgegate.config.stages import STAGES
+from edgegate.config.variables import VARIABLES
 
 ROOT = Path(__file__).parents[3]
 

@@ -121,6 +121,20 @@ async def never(seen: Seen, writer: asyncio.StreamWriter) -> None:
     writer.close()
 
 
+class Busy:
+    """An answer that takes 50 ms and counts how many were in the making at once."""
+
+    def __init__(self) -> None:
+        self.running = self.most = 0
+
+    async def __call__(self, seen: Seen, writer: asyncio.StreamWriter) -> None:
+        self.running += 1
+        self.most = max(self.most, self.running)
+        await asyncio.sleep(0.05)
+        self.running -= 1
+        writer.write(reply(completion()))
+
+
 class Provider:
     """An HTTP server that records whole requests and answers as told: `answers` in turn (the last one again and again). An
     answer is bytes to write, or a coroutine function that gets the request and the writer; b"" closes the connection."""

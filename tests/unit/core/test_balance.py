@@ -11,7 +11,7 @@ from typing import Any
 
 import pytest
 
-from tests.unit.core.parts import CHAT, Provider, after, chunk, completion, live, never, reply
+from tests.unit.core.parts import CHAT, Busy, Provider, after, chunk, completion, live, never, reply
 
 ERROR = b'{"error":{"message":"no","type":"x"}}'
 
@@ -178,23 +178,14 @@ async def test_calls_that_would_wait_too_long_are_told_so(tmp_path: Path) -> Non
 
 
 async def test_attempts_at_once_are_capped_for_each_target(tmp_path: Path) -> None:
-    running = most = 0
-
-    async def busy(seen: Any, writer: asyncio.StreamWriter) -> None:
-        nonlocal running, most
-        running += 1
-        most = max(most, running)
-        await asyncio.sleep(0.05)
-        running -= 1
-        writer.write(reply(completion()))
-
+    busy = Busy()
     async with Provider(busy) as one:
         settings = config(one.url)
         settings["providers"]["p0"]["max_in_flight"] = 3
         async with live(settings, tmp_path) as gateway:
             answers = await asyncio.gather(*[gateway.post() for _ in range(15)])
     assert [answer[0] for answer in answers] == [200] * 15
-    assert most == 3
+    assert busy.most == 3
 
 
 # -- the caller's own time limits

@@ -425,7 +425,7 @@ async def test_a_full_target_gives_way_and_the_only_one_is_waited_for(clock: Clo
     waiting = asyncio.ensure_future(stage.run(script, plan(full)))
     await asyncio.sleep(0.01)
     assert script.asked == ["b"]
-    stage.stage.left(lane, ticket, True, 0.1, ())
+    stage.stage.ended(lane, ticket, True, 0.1, ())
     assert await waiting == 200
     assert script.asked == ["b", "a"]
 

@@ -27,6 +27,7 @@ from edgegate.taps import Outcome
 from tests.unit.core.parts import (
     CHAT,
     STREAM,
+    Busy,
     Clock,
     Deaf,
     Live,
@@ -194,23 +195,14 @@ async def test_what_one_caller_allows_is_not_for_those_who_share(tmp_path: Path)
 
 
 async def test_hedged_exchanges_that_come_at_once_keep_to_what_a_target_may_run(tmp_path: Path) -> None:
-    running = most = 0
-
-    async def busy(seen: Any, writer: asyncio.StreamWriter) -> None:
-        nonlocal running, most
-        running += 1
-        most = max(most, running)
-        await asyncio.sleep(0.05)
-        running -= 1
-        writer.write(reply(completion()))
-
+    busy = Busy()
     async with Provider(busy) as one:
         settings = config(one, failover={"hedge": {"delay": "20ms"}})
         settings["providers"]["one"]["max_in_flight"] = 3
         async with live(settings, tmp_path) as gateway:
             answers = await asyncio.gather(*[gateway.post() for _ in range(15)])
     assert [answer[0] for answer in answers] == [200] * 15
-    assert most <= 3
+    assert busy.most <= 3
 
 
 async def test_attempts_chosen_before_a_wait_keep_to_what_a_target_may_run(tmp_path: Path) -> None:
@@ -240,7 +232,7 @@ async def test_attempts_chosen_before_a_wait_keep_to_what_a_target_may_run(tmp_p
     await until(lambda: ticket > 0)
     await asyncio.sleep(0.3)
     assert script.asked == ["a"]
-    stage.stage.left(lane, ticket, True, 0.1, ())
+    stage.stage.ended(lane, ticket, True, 0.1, ())
     assert await waiting == 200
     assert script.asked == ["a", "a"]
 
