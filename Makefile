@@ -1,6 +1,7 @@
 # make run    set up and serve on port 8080     make test   set up and run the tests
 # make lint   ruff and mypy                     make bench  what a request and a chunk cost
 # make failover  sixteen scenarios of misbehaving providers, in full timings (80 s)
+# make money  kill -9, lost stores and the edges of budgets against a provider's own bill (some minutes)
 # make e2e-real  against a real llama.cpp server (builds it: some minutes)
 
 PYTHON ?= python3
@@ -8,7 +9,7 @@ VENV := .venv
 BIN := $(VENV)/bin
 PYTEST_ARGS ?= -n 2 --dist worksteal -q
 
-.PHONY: run test lint format bench failover e2e-real clean
+.PHONY: run test lint format bench failover money e2e-real clean
 
 run: $(VENV)/.installed
 	$(BIN)/edgegate run
@@ -30,6 +31,9 @@ bench: $(VENV)/.installed-test
 
 failover: $(VENV)/.installed-test
 	$(BIN)/python -m tests.failover
+
+money: $(VENV)/.installed-test
+	$(BIN)/python -m tests.money
 
 e2e-real: $(VENV)/.installed-test
 	tests/e2e_real/run

@@ -15,8 +15,9 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 from edgegate import __version__
+from edgegate.admin.commands import add_commands
 from edgegate.config.discover import vendor_defaults, vendors
-from edgegate.config.load import load, read
+from edgegate.config.load import find, load, read
 from edgegate.config.model import Config
 from edgegate.config.problems import ConfigError
 from edgegate.config.schema import schema_text
@@ -52,8 +53,10 @@ def main(arguments: Sequence[str] | None = None, env: Mapping[str, str] | None =
 
 
 def _run(options: argparse.Namespace, env: Mapping[str, str]) -> int:
-    config = load(options.config, env, _flags(options))
-    return int(importlib.import_module("edgegate.server.main").serve(config))
+    flags = _flags(options)
+    config = load(options.config, env, flags)
+    serve = importlib.import_module("edgegate.server.main").serve
+    return int(serve(config, lambda: load(options.config, env, flags), options.config or find(env)))
 
 
 def _simulate(options: argparse.Namespace, _: Mapping[str, str]) -> int:
@@ -182,6 +185,8 @@ def _parser() -> argparse.ArgumentParser:
 
     commands.add_parser("env", help="every environment variable that is honoured").set_defaults(command=_env)
     commands.add_parser("models", parents=[file], help="providers, models, aliases and prices as configured").set_defaults(command=_models)
+
+    add_commands(commands, file)
 
     simulate = commands.add_parser(
         "simulate",

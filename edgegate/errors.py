@@ -42,6 +42,7 @@ class GatewayError(Exception):
     retry_after_s: seconds the provider or a limit asked to wait.
     wire: the provider's own body, if the error came from one.
     details: what the provider said beyond the message (its `type`, `innererror`, ...), for dialects that can carry it.
+    headers: further header lines for the caller, names in lower case.
     """
 
     def __init__(
@@ -56,6 +57,7 @@ class GatewayError(Exception):
         retry_after_s: float | None = None,
         wire: WireError | None = None,
         details: dict[str, Any] | None = None,
+        headers: tuple[tuple[bytes, bytes], ...] = (),
     ) -> None:
         super().__init__(message)
         self.status = status
@@ -67,6 +69,7 @@ class GatewayError(Exception):
         self.retry_after_s = retry_after_s
         self.wire = wire
         self.details = details
+        self.headers = headers
 
     def again(self) -> GatewayError:
         """The same error for another exchange: an exception that is raised twice gathers both traces."""
@@ -80,6 +83,7 @@ class GatewayError(Exception):
             retry_after_s=self.retry_after_s,
             wire=self.wire,
             details=self.details,
+            headers=self.headers,
         )
 
 

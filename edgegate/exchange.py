@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Protocol
 
 import orjson
 
+from edgegate.access.address import UNIX as UNIX
 from edgegate.dialects.base import ClientSide, HeaderList, Json, Operation, Progress, Usage, WireRequest
 from edgegate.errors import GatewayError
 from edgegate.taps import Outcome, Tap
@@ -23,13 +24,11 @@ if TYPE_CHECKING:
     from collections.abc import Mapping
 
     from edgegate.access.keys import Key
+    from edgegate.limiting.limiter import Hold
     from edgegate.routing.catalog import Plan, Target
 
 
 STREAMED = frozenset({Operation.CHAT, Operation.COMPLETION})
-
-UNIX = "unix"
-"""`Exchange.remote` of a caller on a Unix socket."""
 
 
 class Sink(Protocol):
@@ -102,6 +101,11 @@ class Attempt:
     cost_nano_usd: int | None = None  # None: unknown
     headers: HeaderList = field(default_factory=list)  # of the provider's reply
     free: bool = False  # the built-in simulator answers it
+    sent: bool = False  # its request was on the way to the provider; not noted of relayed paths
+    estimated: bool = False  # its usage was counted here: the provider gave none
+    reserved_nano_usd: int | None = None  # what it may cost at most; None: unknown
+    hold: Hold | None = None  # what is reserved for it of budgets and limits, until it is settled
+    seq: int = 0  # of its row in the ledger; 0: it has none yet
     hurried: frozenset[str] = frozenset()  # codes of the time limits that the caller made shorter than the operator's
 
     @property
@@ -128,7 +132,7 @@ class Exchange:
     query: str
     headers: Mapping[str, str]  # case-insensitive
     raw_headers: tuple[tuple[bytes, bytes], ...]
-    remote: str  # IP address, UNIX, or empty where it is not known
+    remote: str  # IP address of the peer, UNIX, or empty where it is not known
     operation: Operation
     client: ClientSide
     started: float  # monotonic seconds
@@ -145,6 +149,11 @@ class Exchange:
     query_key: str = ""  # a key that stood in the query; taken out of it
     key: Key | None = None
     user: str = ""
+    ip: str = ""  # the caller's address, also behind trusted proxies; UNIX, or empty where it is not known
+    # limits
+    hold: Hold | None = None  # what is reserved for the exchange, until its books are closed
+    bounds: tuple[int, int] | None = None  # tokens that it may use at most, see `tokens.bounds`
+    counted: bool = False  # the first of these was counted rather than bounded
     # cache
     cache: str = ""  # hit, miss, skip; empty without the stage
     # idempotency
@@ -159,6 +168,10 @@ class Exchange:
     patience: float = 0.0  # seconds this attempt may take to begin to answer, because another is left; 0: the provider's own limit
     midstream: str = ""  # continue or restart: what may be done if this stream breaks; empty: nothing
     rewritten: bool = False  # the neutral form was changed: it is what goes out, not the body
+    # budget, once per attempt
+    reserved_nano_usd: int | None = None  # what the attempt that is about to be made may cost at most; None: unknown
+    reserved: Hold | None = None  # and what is reserved for it; forward hands both to the attempt
+    ceiling_nano_usd: int | None = None  # what all attempts together may cost; None: not limited
     # translate, once per attempt
     wire: WireRequest | None = None
     dropped: list[str] = field(default_factory=list)  # fields that the target cannot carry

@@ -17,7 +17,7 @@ import orjson
 from edgegate.dialects.base import HeaderList, Json
 
 NOT_PART_OF_THE_ANSWER = frozenset(
-    {"user", "metadata", "x-cache", "x-budget-key", "x-routing-strategy", "x-prefer-provider", "safety_identifier"}
+    {"user", "metadata", "x-cache", "x-budget-key", "max_cost_usd", "x-routing-strategy", "x-prefer-provider", "safety_identifier"}
 )
 
 LONG_NUMBER = re.compile(rb"[:,\[]\s*-?\d{19}")

@@ -16,6 +16,7 @@ from edgegate.config.substitute import Unresolved
 from edgegate.config.tree import Listing, Node, Scalar, Table
 
 BEFORE = (
+    ("limits", "forward", "what is over a limit is not sent"),
     ("cache", "forward", "an answer from the cache spares the call"),
     ("auth", "idempotency", "each caller has its own keys"),
     ("idempotency", "forward", "an answer that is replayed spares the call"),
@@ -26,6 +27,9 @@ BEFORE = (
     ("route", "failover", "failover tries the targets that route chose"),
     ("route", "translate", "a request is translated for the target that route chose"),
     ("route", "forward", "a request is sent to the target that route chose"),
+    ("route", "budget", "what an attempt may cost depends on its target"),
+    ("failover", "budget", "each attempt has its own price"),
+    ("budget", "forward", "what nobody pays for is not sent"),
     ("failover", "translate", "each attempt is translated for its own target"),
     ("failover", "forward", "each attempt is forwarded anew"),
     ("translate", "forward", "what is sent must be in the provider's format"),

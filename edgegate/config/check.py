@@ -12,8 +12,9 @@ from collections.abc import Iterator, Mapping
 from pathlib import Path
 
 from edgegate.config.address import Address, parse_address
+from edgegate.config.check_access import check_access
 from edgegate.config.discover import Vendor, vendors
-from edgegate.config.model import Config, ProviderOptions
+from edgegate.config.model import AdminKeyOptions, Config, KeyOptions, ProviderOptions
 from edgegate.config.problems import Place, Problem, did_you_mean, shown
 from edgegate.config.stages import AuthOptions, IdempotencyOptions
 from edgegate.ledger.prices import PriceError, Prices
@@ -45,6 +46,8 @@ def check(config: Config, places: Mapping[str, Place] | None = None, source: str
         *_loops(config, known),
         *_names(config, known),
         *_keys(config),
+        *_admin(config),
+        *check_access(config),
         *_prices(config),
         *_idempotency(config),
     ]
@@ -63,7 +66,7 @@ def _listener(config: Config) -> Iterator[Finding]:
     anonymous = isinstance(auth, AuthOptions) and auth.anonymous
     if config.keys and auth is None:
         yield "chain", "keys are configured but nothing asks for them: put `auth` first"
-    elif not address.loopback and not anonymous and (auth is None or not config.keys):
+    elif not address.loopback and not anonymous and not (isinstance(auth, AuthOptions) and _knows_callers(config, auth)):
         yield (
             path,
             (
@@ -73,9 +76,18 @@ def _listener(config: Config) -> Iterator[Finding]:
         )
     if not address.loopback:
         for index, options in enumerate(config.keys):
-            known = {hashlib.sha256(secret.encode()).hexdigest() for secret in DEFAULT_SECRETS}
-            if options.key.reveal().lower() in DEFAULT_SECRETS or options.hash.removeprefix("sha256:") in known:
+            if _publicly_known(options):
                 yield f"keys[{index}]", f"this key is a publicly known default, and {address} can be reached from other machines"
+
+
+def _publicly_known(options: KeyOptions | AdminKeyOptions) -> bool:
+    known = {hashlib.sha256(secret.encode()).hexdigest() for secret in DEFAULT_SECRETS}
+    return options.key.reveal().lower() in DEFAULT_SECRETS or options.hash.removeprefix("sha256:") in known
+
+
+def _knows_callers(config: Config, auth: AuthOptions) -> bool:
+    """By keys, by tokens, or by keys that are made at run time: with a store to keep them a gateway on a network begins closed."""
+    return bool(config.keys or auth.jwt is not None or config.store.file or config.store.postgres)
 
 
 def _server_files(config: Config) -> Iterator[Finding]:
@@ -221,7 +233,7 @@ def _keys(config: Config) -> Iterator[Finding]:
         if bool(options.key) == bool(options.hash):
             yield path, "expected one of `key` and `hash`" + (", got both" if options.key else ", got neither")
             continue
-        digest = options.hash or "sha256:" + hashlib.sha256(options.key.reveal().encode()).hexdigest()
+        digest = _digest(options)
         if digest in seen:
             yield path, f"the same key as keys[{seen[digest]}]"
         seen.setdefault(digest, index)
@@ -231,6 +243,56 @@ def _keys(config: Config) -> Iterator[Finding]:
         for at, provider in enumerate(options.providers):
             if provider not in config.providers:
                 yield f"{path}.providers[{at}]", f"no provider {shown(provider)} is configured{did_you_mean(provider, config.providers)}"
+
+
+def _digest(options: KeyOptions | AdminKeyOptions) -> str:
+    """As an entry's `hash` has it."""
+    return options.hash or "sha256:" + hashlib.sha256(options.key.reveal().encode()).hexdigest()
+
+
+def _admin(config: Config) -> Iterator[Finding]:
+    admin = config.admin
+    address: Address | None = None
+    try:
+        address = parse_address(admin.listen)
+    except ValueError as error:
+        yield "admin.listen", f"expected {error}, got {shown(admin.listen)}"
+    if admin.keys and address is not None and _same_place(address, config.server.listen):
+        yield "admin.listen", "the admin API needs an address of its own, not the one of `server.listen`"
+    apps = {_digest(options) for options in config.keys if options.key or options.hash}
+    seen: set[str] = set()
+    names: set[str] = set()
+    for index, options in enumerate(admin.keys):
+        path = f"admin.keys[{index}]"
+        if options.hash and not _HASH.fullmatch(options.hash):
+            yield f"{path}.hash", "expected `sha256:` and 64 lower-case hex digits"
+            continue
+        if bool(options.key) == bool(options.hash):
+            yield path, "expected one of `key` and `hash`" + (", got both" if options.key else ", got neither")
+            continue
+        digest = _digest(options)
+        if digest in apps:
+            yield path, "this is also the key of an app, under `keys`; each secret has one purpose"
+        if digest in seen:
+            yield path, "the same key stands in `admin.keys` already"
+        if options.name and options.name in names:
+            yield f"{path}.name", "another key of `admin.keys` has this name; the audit record could not tell them apart"
+        if address is not None and not address.loopback and _publicly_known(options):
+            yield path, f"this key is a publicly known default, and {address} can be reached from other machines"
+        seen.add(digest)
+        names.add(options.name)
+
+
+def _same_place(address: Address, listen: str) -> bool:
+    """Whether two listeners would want the same socket. A port of 0 is any."""
+    try:
+        other = parse_address(listen)
+    except ValueError:
+        return False
+    if address.path or other.path:
+        return address.path == other.path
+    hosts = {"127.0.0.1" if host == "localhost" else host for host in (address.host, other.host)}
+    return address.port == other.port != 0 and (len(hosts) == 1 or bool(hosts & {"", "0.0.0.0", "::"}))
 
 
 def _prices(config: Config) -> Iterator[Finding]:

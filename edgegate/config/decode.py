@@ -14,11 +14,11 @@ import typing
 from collections.abc import Callable, Mapping
 from typing import Any
 
-from edgegate.config.option import Duration, Secret, Size
+from edgegate.config.option import Duration, Rate, Secret, Size
 from edgegate.config.problems import Place, Problem, did_you_mean, shown, shown_name
 from edgegate.config.substitute import Unresolved, substitute
 from edgegate.config.tree import Listing, Node, Scalar, Table
-from edgegate.config.units import duration, size, write_duration, write_size
+from edgegate.config.units import duration, rate, size, write_duration, write_size
 
 UNSET: Any = object()
 """What reading gives for an option that keeps its default."""
@@ -74,6 +74,7 @@ _SCALARS: Mapping[Any, tuple[str, Callable[[str], Any]]] = types.MappingProxyTyp
         Secret: ("text", lambda text: Secret(_line(text))),
         Duration: ("a duration such as 30s", duration),
         Size: ("a size such as 32MiB", size),
+        Rate: ("a rate such as 60/min", rate),
     }
 )
 

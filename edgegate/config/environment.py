@@ -20,7 +20,7 @@ from edgegate.config.option import Secret
 from edgegate.config.problems import Place, Problem, did_you_mean, shown
 from edgegate.config.stages import DEFAULT_CHAIN, STAGES
 from edgegate.config.tree import Listing, Node, Scalar, Table
-from edgegate.config.variables import PORT, SWITCH, VARIABLES, Variable
+from edgegate.config.variables import ADMIN, PORT, SWITCH, VARIABLES, Variable
 
 PREFIX = "EDGEGATE_"
 
@@ -91,6 +91,9 @@ class _Edit:
             except ValueError:
                 self.problems.append(Problem(place, "", f"expected true or false, got {shown(text)}"))
             return
+        if variable.does is ADMIN:
+            self._admit(text, place)
+            return
         keys = variable.path.split(".")
         if keys[0] != "chain":
             self.put(keys, Scalar(place, _level(variable.path, text), literal=True))
@@ -148,6 +151,18 @@ class _Edit:
         elif (node := self._node(hint, text, place)) is not None:
             _put_below(options, names, node)
 
+    def _admit(self, text: str, place: Place) -> None:
+        """One more key in `admin.keys`, named `env`; the one of a variable that came before is replaced."""
+        admin = self.root.entries.get("admin")
+        keys = admin.entries.get("keys") if isinstance(admin, Table) else None
+        if isinstance(keys, Table) or (isinstance(keys, Scalar) and not keys.empty):
+            return  # no list: the reader says so
+        key = Table(place)
+        key.put("name", Scalar(place, "env", literal=True))
+        key.put("key", Scalar(place, text, literal=True))
+        others = [each for each in keys.items if str(each.place) not in _ADMITTING] if isinstance(keys, Listing) else []
+        self.put(["admin", "keys"], Listing(keys.place if isinstance(keys, Listing) else place, [*others, key]))
+
     def _unknown(self, word: str, valid: Collection[str], place: Place) -> None:
         self.problems.append(Problem(place, "", f"no such option{did_you_mean(word, valid)}"))
 
@@ -203,10 +218,18 @@ class _Edit:
         if chain is None:
             return
         if on and not any(_stage_name(entry) == name for entry in chain.items):
-            after_auth = 1 if chain.items and _stage_name(chain.items[0]) == "auth" else 0
-            chain.items.insert(after_auth, Scalar(place, name))
+            at = 0
+            while at < len(chain.items) and _stage_name(chain.items[at]) in FIRST:
+                at += 1
+            chain.items.insert(at, Scalar(place, name))
         elif not on:
             chain.items = [entry for entry in chain.items if _stage_name(entry) != name]
+
+
+FIRST = ("auth", "limits")
+"""Stages that stay before those that are switched on: who is not known, or is over a limit, gets no answer from the cache either."""
+
+_ADMITTING = frozenset(str(place_of(variable.name)) for variable in VARIABLES if variable.does is ADMIN)
 
 
 def _put_below(table: Table, keys: list[str], node: Node) -> None:

@@ -11,7 +11,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Any
 
-from edgegate.config.option import PRIORITIES, STRATEGIES, Duration, Secret, Size, option
+from edgegate.config.option import DIMENSIONS, PRIORITIES, STRATEGIES, Duration, Rate, Secret, Size, option
 
 
 @dataclass(frozen=True, slots=True)
@@ -37,7 +37,7 @@ class ServerOptions:
     max_in_flight: int = option(10_000, "Exchanges at once per worker; more is answered 503 with Retry-After.", least=1)
     max_lag: Duration = option(Duration(2), "New requests are answered 503 while the event loop runs later than this; 0 switches it off.")
     max_memory: Size = option(Size(0), "New requests are answered 503 while a worker is larger than this; 0 switches it off.")
-    trusted_proxies: tuple[str, ...] = option((), "Networks (CIDR) whose X-User-ID is believed.")
+    trusted_proxies: tuple[str, ...] = option((), "Networks (CIDR) whose X-User-ID and X-Forwarded-For are believed.")
 
 
 @dataclass(frozen=True, slots=True)
@@ -147,14 +147,112 @@ class KeyOptions:
     hash: str = option("", "Instead of `key`: `sha256:<64 hex digits>` of it.")
     tenant: str = option("", "Tenant it belongs to.")
     user: str = option("", "User it belongs to.")
+    tags: tuple[str, ...] = option((), "Words that stand in its rows of the ledger.")
     models: tuple[str, ...] = option((), "Models it may use (`*` at the end matches any rest); all, if left out.")
     providers: tuple[str, ...] = option((), "Providers it may use; all, if left out.")
+    endpoints: tuple[str, ...] = option(
+        (),
+        "Paths it may use (`*` at the end matches any rest), such as `/v1/chat/completions`, or operations such as `chat`; all, "
+        "if left out.",
+    )
+    networks: tuple[str, ...] = option((), "Networks (CIDR) it may be used from; all, if left out.")
+    expires: str = option("", "When it ends: a date or moment such as `2027-01-31` or `2027-01-31T12:00:00Z`.")
+    requests: Rate | None = option(None, "Requests: `60/min`, `/hour` or `/day`.")
+    tokens: Rate | None = option(None, "Tokens: `200k/min`, `/hour` or `/day`.")
+    concurrency: int = option(0, "Requests at once; 0: any number.", least=0)
+    usd_per_day: float = option(0.0, "Hard budget in US dollars per day (UTC); 0: none.", least=0)
+    usd_per_month: float = option(0.0, "Hard budget in US dollars per calendar month (UTC); 0: none.", least=0)
+    tokens_per_day: int = option(0, "Hard budget in tokens per day; 0: none.", least=0)
+    tokens_per_month: int = option(0, "Hard budget in tokens per calendar month; 0: none.", least=0)
     strict: bool = option(False, "Like the translate stage's `strict`, for this key.")
     priority: str = option(
         "",
         "Priority in the queue stage, and the highest that its requests may ask for with `x-edgegate-priority`.",
         choices=("", *PRIORITIES),
     )
+
+
+@dataclass(frozen=True, slots=True)
+class LimitOptions:
+    name: str = option("", "Shown to whoever runs into it. Left out: made of what it is for.")
+    per: tuple[str, ...] = option(
+        (), "What is counted apart: `[key]`, `[user, model]`, ... Left out: all together. With `model` or `provider` it counts attempts.",
+        choices=DIMENSIONS,
+    )  # fmt: skip
+    keys: tuple[str, ...] = option((), "Only for these keys (`*` at the end matches any rest).")
+    users: tuple[str, ...] = option((), "Only for these users.")
+    tenants: tuple[str, ...] = option((), "Only for these tenants.")
+    models: tuple[str, ...] = option((), "Only for these models, by the provider's names.")
+    providers: tuple[str, ...] = option((), "Only for these providers.")
+    requests: Rate | None = option(None, "Requests: `60/min`, `1000/hour`, `10k/day`.")
+    tokens: Rate | None = option(None, "Tokens, of prompts and answers: `200k/min`.")
+    concurrency: int = option(0, "Requests at once; 0: any number.", least=0)
+    algorithm: str = option(
+        "sliding_window",
+        "sliding_window: never more than the limit in any stretch of that length. token_bucket: refilled evenly, `burst` at once.",
+        choices=("sliding_window", "token_bucket"),
+    )
+    burst: int = option(0, "Units that a token bucket holds; 0: as many as the limit.", least=0)
+
+
+@dataclass(frozen=True, slots=True)
+class BudgetOptions:
+    name: str = option("", "Shown to whoever runs into it. Left out: made of what it is for.")
+    per: tuple[str, ...] = option(
+        (), "What is counted apart: `[key]`, `[tenant]`, `[user, model]`, ... Left out: all together.", choices=DIMENSIONS
+    )
+    keys: tuple[str, ...] = option((), "Only for these keys (`*` at the end matches any rest).")
+    users: tuple[str, ...] = option((), "Only for these users.")
+    tenants: tuple[str, ...] = option((), "Only for these tenants.")
+    models: tuple[str, ...] = option((), "Only for these models, by the provider's names.")
+    providers: tuple[str, ...] = option((), "Only for these providers.")
+    usd: float = option(0.0, "US dollars per period; 0: not limited in money.", least=0)
+    tokens: int = option(0, "Tokens per period; 0: not limited in tokens.", least=0)
+    period: str = option("month", "A calendar month or a day, in UTC.", choices=("day", "month"))
+    hard: bool = option(True, "Whether requests are refused when it is used up. If not, it only alerts.")
+    alerts: tuple[float, ...] = option((0.8, 0.95), "Shares of it at which an alert is given, once each.", least=0)
+
+
+@dataclass(frozen=True, slots=True)
+class AlertOptions:
+    webhook: str = option("", "URL that gets a JSON document by POST for each alert of a budget.")
+    headers: dict[str, str] = option(dict, "Further headers of that request.", secret=True)
+    timeout: Duration = option(Duration(5), "For one delivery; a failed one is tried three times.", least=0.1)
+
+
+@dataclass(frozen=True, slots=True)
+class StoreOptions:
+    file: str = option("", "SQLite file for keys, ledger and audit. Left out, and without `postgres`: they live as long as the gateway.")
+    postgres: Secret = option(lambda: Secret(""), "URL of a PostgreSQL database, `postgresql://...`, that takes the file's place.")
+    redis: Secret = option(
+        lambda: Secret(""), "URL of a Redis or Valkey server, `redis://...`, for limits and budgets over several machines."
+    )
+    namespace: str = option("edgegate", "Prefix of names in Redis, and schema in PostgreSQL.")
+    on_store_loss: str = option(
+        "allow",
+        "While a store cannot be reached. allow: requests go on, and what they used is counted later. deny: 503 once what was "
+        "leased before is used up.",
+        choices=("allow", "deny"),
+    )
+    commit: Duration = option(
+        Duration(0.1), "What a crash may cost: rows of the ledger are on disk after this time. 0: before each attempt is sent.", least=0
+    )
+    buffer: int = option(100_000, "Rows that wait in memory, per worker, while the store cannot be reached.", least=1)
+    retention: Duration = option(Duration(400 * 86_400), "How long rows of the ledger are kept; daily sums stay.", least=86_400)
+
+
+@dataclass(frozen=True, slots=True)
+class AdminKeyOptions:
+    name: str = option("", "Who it is, in the audit record.")
+    key: Secret = option(lambda: Secret(""), "The key itself; only its hash is kept.")
+    hash: str = option("", "Instead of `key`: `sha256:<64 hex digits>` of it.")
+    role: str = option("admin", "admin: everything. viewer: reads only.", choices=("admin", "viewer"))
+
+
+@dataclass(frozen=True, slots=True)
+class AdminOptions:
+    listen: str = option("127.0.0.1:9464", "Address of the admin API, apart from the one for apps: `host:port` or `unix:/path`.")
+    keys: tuple[AdminKeyOptions, ...] = option((), "Who may use it. Without any, there is no admin API.")
 
 
 @dataclass(frozen=True, slots=True)
@@ -169,7 +267,9 @@ class LogOptions:
 class PriceOptions:
     file: str = option("", "Price catalogue in edgegate's format, added to the one that ships with it.")
     models: dict[str, dict[str, float]] = option(
-        dict, "US dollars per million tokens by model: `{input, output, cached, cache_write, cache_write_1h, reasoning}`."
+        dict,
+        "US dollars per million tokens by model: `{input, output, cached, cache_write, cache_write_1h, reasoning, input_audio, "
+        "output_audio}`; also for another service tier: `{batch_input, flex_output, priority_cached, ...}`.",
     )
 
 
@@ -191,8 +291,13 @@ class Config:
     server: ServerOptions = option(ServerOptions, "The listener.")
     providers: dict[str, ProviderOptions] = option(dict, "Providers by name. Those whose usual variable is set need no entry.")
     models: ModelOptions = option(ModelOptions, "How model names become targets.")
-    keys: tuple[KeyOptions, ...] = option((), "Static keys of callers.")
+    keys: tuple[KeyOptions, ...] = option((), "Static keys of callers. More are made with `edgegate keys` and over the admin API.")
+    limits: tuple[LimitOptions, ...] = option((), "Limits on requests, tokens and concurrency.")
+    budgets: tuple[BudgetOptions, ...] = option((), "Budgets in US dollars and tokens.")
+    alerts: AlertOptions = option(AlertOptions, "Who is told when a budget runs out.")
     chain: tuple[StageOptions, ...] = option((), "Stages in order.")
+    store: StoreOptions = option(StoreOptions, "Where keys, ledger, audit, limits and budgets are kept.")
+    admin: AdminOptions = option(AdminOptions, "The admin API.")
     prices: PriceOptions = option(PriceOptions, "What tokens cost.")
     log: LogOptions = option(LogOptions, "Logging.")
     metrics: MetricsOptions = option(MetricsOptions, "Metrics.")

@@ -1,16 +1,19 @@
 """What options are made of: their types, and the field that carries an option's default and its sentence.
 
-`Duration` takes `30s`, `5m`, `1h`, `250ms` or a number of seconds; `Size` takes `32MiB`, `10MB` or a number of bytes; `Secret` is
-a string that never shows itself.
+`Duration` takes `30s`, `5m`, `1h`, `250ms` or a number of seconds; `Size` takes `32MiB`, `10MB` or a number of bytes; `Rate` takes
+`60/min`, `200k/min`, `1M/day`; `Secret` is a string that never shows itself.
 """
 
 from __future__ import annotations
 
 from dataclasses import field
-from typing import Any
+from typing import Any, NamedTuple
 
 STRATEGIES = ("ordered", "weighted", "least_in_flight", "lowest_latency", "affinity")
 """How requests are spread over equal targets, or over the keys of a provider."""
+
+DIMENSIONS = ("key", "user", "tenant", "ip", "model", "provider")
+"""What a limit or a budget is counted for, alone or together."""
 
 PRIORITIES = ("low", "normal", "high", "critical")
 """Of a caller in the queue, the least urgent first."""
@@ -22,6 +25,13 @@ class Duration(float):
 
 class Size(int):
     """Bytes."""
+
+
+class Rate(NamedTuple):
+    """So many units in any stretch of `window_s` seconds: 60 for a minute, 3600 for an hour, 86400 for a day."""
+
+    units: int
+    window_s: int
 
 
 class Secret:

@@ -17,7 +17,7 @@ from edgegate.config.chain import BEFORE
 from edgegate.config.discover import vendors
 from edgegate.config.load import LOOKED_UP
 from edgegate.config.model import Config, StageOptions
-from edgegate.config.option import Duration, Secret, Size
+from edgegate.config.option import Duration, Rate, Secret, Size
 from edgegate.config.stages import DEFAULT_CHAIN, STAGES
 from edgegate.config.units import write_duration, write_size
 from edgegate.config.variables import OTHERS, VARIABLES
@@ -150,6 +150,7 @@ def _kind(hint: Any) -> str:
         Secret: "secret",
         Duration: "duration",
         Size: "size",
+        Rate: "rate",
     }
     return names[hint]
 
@@ -162,6 +163,8 @@ def _default(field: dataclasses.Field[Any]) -> str:
         return f"`{write_size(value)}`"
     if isinstance(value, bool):
         return "`true`" if value else "`false`"
+    if isinstance(value, tuple):
+        return f"`[{', '.join(map(str, value))}]`" if value else ""
     return f"`{value}`" if isinstance(value, int | float) or (isinstance(value, str) and value) else ""
 
 

@@ -13,9 +13,9 @@ import typing
 from typing import Any
 
 from edgegate.config.model import Config, StageOptions
-from edgegate.config.option import Duration, Secret, Size
+from edgegate.config.option import Duration, Rate, Secret, Size
 from edgegate.config.stages import STAGES
-from edgegate.config.units import DURATION_PATTERN, SIZE_PATTERN, write_duration, write_size
+from edgegate.config.units import DURATION_PATTERN, RATE_PATTERN, SIZE_PATTERN, write_duration, write_size
 
 DRAFT = "https://json-schema.org/draft/2020-12/schema"
 ID = "https://edgegate.dev/schema/config.json"
@@ -87,6 +87,8 @@ def _scalar(hint: Any, least: float | None, choices: Any) -> Json:
                 _SUBSTITUTION,
             ]
         }
+    if hint is Rate:
+        return {"anyOf": [{"type": ["string", "null"], "pattern": RATE_PATTERN}, _SUBSTITUTION]}
     if hint is Size:
         return {
             "anyOf": [{"type": ["integer", "null"], **({"minimum": 0} | bound)}, {"type": "string", "pattern": SIZE_PATTERN}, _SUBSTITUTION]

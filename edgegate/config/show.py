@@ -9,8 +9,8 @@ from typing import Any
 import yaml
 
 from edgegate.config.model import Config
-from edgegate.config.option import Duration, Secret, Size
-from edgegate.config.units import write_duration, write_size
+from edgegate.config.option import Duration, Rate, Secret, Size
+from edgegate.config.units import write_duration, write_rate, write_size
 
 HIDDEN = "***"
 _USERINFO = re.compile(r"://[^/]*@")
@@ -38,6 +38,8 @@ def _value(value: Any, secret: bool) -> Any:
         return HIDDEN
     if isinstance(value, dict):
         return {name: _value(item, secret) for name, item in value.items()}
+    if isinstance(value, Rate):
+        return write_rate(value)
     if isinstance(value, tuple):
         return [_value(item, secret) for item in value]
     if dataclasses.is_dataclass(value):

@@ -6,7 +6,23 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from edgegate.config.option import PRIORITIES, Duration, Size, option
+from edgegate.config.option import PRIORITIES, Duration, Rate, Size, option
+
+
+@dataclass(frozen=True, slots=True)
+class JwtOptions:
+    jwks: str = option("", "Where the issuer's public keys are: an `https://` URL of a JWKS document, or a file.")
+    issuer: str = option("", "Required `iss`. Its `/.well-known/openid-configuration` names the JWKS, where `jwks` is left out.")
+    audience: tuple[str, ...] = option((), "Required `aud`: one of these.")
+    algorithms: tuple[str, ...] = option(("RS256", "ES256", "EdDSA"), "Signature algorithms that are accepted; never `none`.")
+    leeway: Duration = option(Duration(30), "How far clocks may differ.", least=0)
+    refresh: Duration = option(
+        Duration(300), "How often the JWKS is read again; at once, but not too often, for an unknown key id.", least=1
+    )
+    tenant_claim: str = option("", "Claim that becomes the tenant, with dots into objects: `org.id`. Left out: no tenant.")
+    user_claim: str = option("sub", "Claim that becomes the user.")
+    name_claim: str = option("", "Claim that stands for the caller in logs and in limits per key. Left out: `jwt:` and the user.")
+    models_claim: str = option("", "Claim with a list of models that may be used. Left out, or not in the token: all.")
 
 
 @dataclass(frozen=True, slots=True)
@@ -14,6 +30,31 @@ class AuthOptions:
     anonymous: bool = option(False, "Serve callers without a key although the listener is not on loopback.")
     query: bool = option(False, "Also accept `?api_key=` and `?key=`.")
     user_id: bool = option(False, "Accept `X-User-ID` from trusted networks as the caller.")
+    sub_users: bool = option(
+        True,
+        "A caller whose key has no user may name its own: `X-User-ID`, else the body's `user`. They count apart in limits and in the "
+        "ledger.",
+    )
+    jwt: JwtOptions | None = option(None, "Accept JSON Web Tokens as bearer tokens. Off, if left out.")
+
+
+@dataclass(frozen=True, slots=True)
+class LimitsOptions:
+    requests: Rate | None = option(None, "Requests of each caller: `60/min`. A caller is a key, else a user, else an address.")
+    tokens: Rate | None = option(None, "Tokens of each caller: `200k/min`.")
+    concurrency: int = option(0, "Requests of each caller at once; 0: any number.", least=0)
+    answer_tokens: int = option(4096, "What an answer is taken to have at most where the request sets no limit.", least=1)
+
+
+@dataclass(frozen=True, slots=True)
+class BudgetStageOptions:
+    unpriced: str = option(
+        "deny",
+        "A model without a price where a hard budget in US dollars holds. deny: 403 that names the model. allow: it goes on, its "
+        "cost is unknown and is not counted.",
+        choices=("allow", "deny"),
+    )
+    answer_tokens: int = option(4096, "What an answer is taken to have at most where the request sets no limit.", least=1)
 
 
 @dataclass(frozen=True, slots=True)
@@ -144,16 +185,18 @@ class MeterOptions:
 
 STAGES: dict[str, type] = {
     "auth": AuthOptions,
+    "limits": LimitsOptions,
     "cache": CacheOptions,
     "route": RouteOptions,
     "idempotency": IdempotencyOptions,
     "coalesce": CoalesceOptions,
     "queue": QueueOptions,
     "failover": FailoverOptions,
+    "budget": BudgetStageOptions,
     "translate": TranslateOptions,
     "forward": ForwardOptions,
     "meter": MeterOptions,
 }
 """Stages by the name they have in `chain`, with the options each takes."""
 
-DEFAULT_CHAIN = ("auth", "idempotency", "route", "failover", "translate", "forward", "meter")
+DEFAULT_CHAIN = ("auth", "limits", "idempotency", "route", "failover", "budget", "translate", "forward", "meter")

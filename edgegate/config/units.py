@@ -1,7 +1,8 @@
 """Durations and sizes as people write them, and back.
 
 `1h30m`, `250ms`, `1.5s` or a plain number of seconds; `32MiB`, `10MB`, `64Ki` or a plain number of bytes. Powers of 1024 have
-an i (KiB, Mi), powers of 1000 have none (MB, k). What is not understood raises `ValueError` with the accepted forms.
+an i (KiB, Mi), powers of 1000 have none (MB, k). `60/min`, `200k/hour`, `1.5M/day` are rates. What is not understood raises
+`ValueError` with the accepted forms.
 """
 
 from __future__ import annotations
@@ -9,16 +10,21 @@ from __future__ import annotations
 import re
 from decimal import Decimal
 
-from edgegate.config.option import Duration, Size
+from edgegate.config.option import Duration, Rate, Size
 
 LONGEST_S = 3650 * 86_400
 """Ten years: beyond it a number is a slip, and event loops refuse it."""
 LARGEST_BYTES = 1 << 50
+LARGEST_RATE = 10**15
 
 DURATION_PATTERN = r"^(\d+(\.\d+)?|(\d+(\.\d+)?(ms|s|m|h|d))+)$"
 SIZE_PATTERN = r"^\d+(\.\d+)? ?([kKMGT]|[KMGT]i|[kKMGT][bB]|[kKMGTmgt]i[bB]|[mgt][bB]|B)?$"
 
+RATE_PATTERN = r"^\d+(\.\d+)?[kM]? ?/ ?(m|min|minute|h|hour|d|day)$"
+
 _NUMBER = re.compile(r"\d+(\.\d+)?", re.ASCII)
+_RATE = re.compile(r"(\d+(?:\.\d+)?)([kM]?) ?/ ?(m|min|minute|h|hour|d|day)", re.ASCII)
+_WINDOWS = {"m": 60, "min": 60, "minute": 60, "h": 3600, "hour": 3600, "d": 86_400, "day": 86_400}
 _PART = re.compile(r"(\d+(?:\.\d+)?)(ms|s|m|h|d)", re.ASCII)
 _SIZE = re.compile(r"(\d+(?:\.\d+)?) ?(\w*)", re.ASCII)
 _SECONDS = {"ms": Decimal("0.001"), "s": Decimal(1), "m": Decimal(60), "h": Decimal(3600), "d": Decimal(86_400)}
@@ -59,6 +65,21 @@ def size(text: str) -> Size:
     if count > LARGEST_BYTES:
         raise ValueError("a size of at most 1024TiB")
     return Size(count)
+
+
+def rate(text: str) -> Rate:
+    """Units in a minute, an hour or a day."""
+    match = _RATE.fullmatch(text) if len(text) <= 40 else None
+    if match is None:
+        raise ValueError("a rate such as 60/min, 200k/hour or 1M/day")
+    units = Decimal(match[1]) * {"": 1, "k": 1000, "M": 1_000_000}[match[2]]
+    if units != int(units) or not 1 <= units <= LARGEST_RATE:
+        raise ValueError("a rate of whole units, at least one")
+    return Rate(int(units), _WINDOWS[match[3]])
+
+
+def write_rate(rate: Rate) -> str:
+    return f"{rate.units}/{ {60: 'min', 3600: 'hour', 86_400: 'day'}[rate.window_s] }"
 
 
 def write_duration(seconds: float) -> str:

@@ -54,6 +54,8 @@ class Usage:
     input_image_tokens: int = 0  # where the vendor counts them; most only count what they cost in text tokens
     output_image_tokens: int = 0
     reported: bool = False
+    tier: str = ""  # service tier as the provider reported it, where it changes the price: batch, flex, priority, ultrafast
+    billed: tuple[int, int] | None = None  # input and output tokens that are charged, where the vendor says that it is fewer
 
 
 @dataclass(slots=True)
@@ -75,6 +77,7 @@ class Progress:
     error: GatewayError | None = None
     model: str = ""  # as the provider named it
     finish_reason: str = ""  # in OpenAI's words
+    text_bytes: int = 0  # UTF-8 bytes of text, reasoning and tool arguments seen so far, for estimates
     spoilt: int = 0  # events that were no JSON objects and were left out, see `spoilt.py`
     spoilt_row: int = 0  # how many of them came one after the other, up to the last
     spoilt_at: int = 0  # what `events` was when the last one came

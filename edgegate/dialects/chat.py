@@ -117,6 +117,15 @@ def _add_reasoning(value: Json, usage: Usage) -> None:
         usage.output_tokens += beside
 
 
+_TIERS = {"batch": "batch", "flex": "flex", "priority": "priority", "fast": "priority", "ultrafast": "ultrafast"}
+"""OpenAI renamed priority processing to fast mode; replies may use either name."""
+
+
+def tier_of(value: Any) -> str:
+    """A reply's service tier as `Usage.tier` has it: empty for the usual one, whatever vendors call that."""
+    return _TIERS.get(value, "") if isinstance(value, str) else ""
+
+
 def count(value: Any) -> int:
     """A token count out of foreign JSON: anything that is not a sensible number is 0."""
     return int(value) if isinstance(value, (int, float)) and 0 < value < 1e15 else 0

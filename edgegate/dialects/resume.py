@@ -236,8 +236,8 @@ class Splice:
 
 def total(one: Usage, other: Usage) -> Usage:
     """The sum of what two calls used."""
-    sums: Json = {each.name: getattr(one, each.name) + getattr(other, each.name) for each in fields(Usage)}
-    return Usage(**{**sums, "reported": one.reported or other.reported})
+    sums: Json = {each.name: getattr(one, each.name) + getattr(other, each.name) for each in fields(Usage) if each.type == "int"}
+    return Usage(**sums, reported=one.reported or other.reported)
 
 
 def prefilled(chat: Chat, sent: Sent) -> Chat | None:

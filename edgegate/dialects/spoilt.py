@@ -11,7 +11,7 @@ from __future__ import annotations
 
 import json
 import re
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from typing import Any
 
 import orjson
@@ -113,15 +113,18 @@ def holds_answer(data: bytes) -> bool:
     return b'\\"' in data and _ANSWER.search(data.replace(b'\\"', b'"')) is not None
 
 
-def all_sound(documents: Sequence[bytes]) -> bool:
-    """Whether each is a JSON object."""
-    try:
-        for text in documents:
-            if type(orjson.loads(text)) is not dict:
-                return False
-    except orjson.JSONDecodeError:
-        return all(type(readable(text)) is dict for text in documents)
-    return True
+def sound_size(documents: Sequence[bytes], size: Callable[[Json], int]) -> int:
+    """How much of the answer is in these, by `size` of one; -1 unless each is a JSON object."""
+    found = 0
+    for text in documents:
+        try:
+            value = orjson.loads(text)
+        except orjson.JSONDecodeError:
+            value = readable(text)
+        if type(value) is not dict:
+            return -1
+        found += size(value)
+    return found
 
 
 def check_end(progress: Progress) -> None:

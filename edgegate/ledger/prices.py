@@ -1,12 +1,17 @@
-"""What tokens cost: the catalogue that ships with edgegate, what the configuration adds, and the arithmetic.
+"""What tokens cost: the catalogue that ships with edgegate, and what the configuration adds.
 
-Money is counted in integers. A rate is in pico-dollars per token (one US dollar per million tokens is 1,000,000 of them, so every
-published price is exact), an attempt's cost in nano-dollars, rounded once, half up. Ledger, budgets and metrics add up that
-same integer, so their sums agree to the last digit. A model without a price has an unknown cost, None, which is never 0.
+Money is counted in integers (see `rates.py`). Ledger, budgets and metrics add up the same nano-dollars, so their sums agree to the
+last digit. A model without a price has an unknown cost, None, which is never 0.
+
+A catalogue file is JSON: `{"format": 1, "currency": "USD", "updated": "2026-11-21", "vendors": {...}}`. A vendor has `models`, by
+name, each with dollars per million tokens, where `above` (with `tokens`) holds the prices of long prompts and `batch`, `flex` and
+`priority` those of another service tier; `own_models`, true where nobody else sells them under these names; and `tiers`, those that
+cost something else than the usual one even where a model has no price for them. `prices.models` has `batch_input` and so on.
 """
 
 from __future__ import annotations
 
+import hashlib
 import json
 import re
 from collections.abc import Iterator, Mapping
@@ -18,87 +23,53 @@ from typing import Any
 
 from edgegate.config.model import PriceOptions
 from edgegate.dialects.base import Usage
+from edgegate.ledger.rates import TIERS, PriceError, Rate, read_flat_rate, read_rate
+
+__all__ = ["LOCAL", "NANO_PER_USD", "PriceError", "Prices", "Rate", "cost_usd"]
 
 NANO_PER_USD = 1_000_000_000
-PRICE_NAMES = ("input", "output", "cached", "cache_write", "cache_write_1h", "reasoning")
 LOCAL = frozenset({"ollama", "vllm", "sglang", "lmstudio", "llamacpp", "localai", "http"})
 """Dialects of servers that run a model of any name for free or for the price of the machine: list prices are not theirs."""
 
 _DATED = re.compile(r"(-\d{4}-\d{2}-\d{2}|[-@]20\d{6}|-00\d|-latest)$", re.ASCII)
+_DAY = re.compile(r"\d{4}-\d{2}-\d{2}", re.ASCII)
 _REMEMBERED = 4096
 _LONGEST_NAME = 200
 """Bounds of the memory for names looked up: callers choose model names."""
 
 
-class PriceError(ValueError):
-    """A catalogue or a price that cannot be used. `path`: the key path in the configuration that is to blame."""
-
-    def __init__(self, path: str, text: str) -> None:
-        super().__init__(f"{path}: {text}")
-        self.path = path
-        self.text = text
-
-
-@dataclass(frozen=True, slots=True)
-class Rate:
-    """Pico-dollars per token. Requests with more than `above_tokens` input tokens pay `above` for all their tokens."""
-
-    input: int
-    output: int
-    cached: int
-    cache_write: int
-    cache_write_1h: int
-    reasoning: int
-    above_tokens: int = 0
-    above: Rate | None = None
-
-    def cost_nano(self, usage: Usage) -> int:
-        """The cost of an attempt. Parts that exceed their whole (a provider's slip) are charged, the rest is not negative."""
-        if self.above is not None and usage.input_tokens > self.above_tokens:
-            return self.above.cost_nano(usage)
-        cached, written, long_lived, reasoned = (
-            usage.cached_tokens, usage.cache_write_tokens, usage.cache_write_1h_tokens, usage.reasoning_tokens,
-        )  # fmt: skip
-        fresh = usage.input_tokens - cached - written
-        spoken = usage.output_tokens - reasoned
-        pico = cached * self.cached + long_lived * self.cache_write_1h + reasoned * self.reasoning
-        if fresh > 0:
-            pico += fresh * self.input
-        if written > long_lived:
-            pico += (written - long_lived) * self.cache_write
-        if spoken > 0:
-            pico += spoken * self.output
-        return (pico + 500) // 1000
-
-
 class Prices:
-    """The catalogue, read-only once made; a reload makes another."""
+    """The catalogue. Whoever holds it sees a reload, for `adopt` puts another one's content in its place."""
 
-    def __init__(self, listed: Mapping[str, Rate], own: Mapping[str, Rate], configured: Mapping[str, Rate]) -> None:
-        """listed: by `vendor/model`. own: by the names of models that only their maker sells. configured: by either."""
+    def __init__(self, listed: Mapping[str, Rate], own: Mapping[str, Rate], configured: Mapping[str, Rate], updated: str = "") -> None:
+        """listed: by `vendor/model`. own: by the names of models that only their maker sells. configured: by either.
+        updated: the newest date in the catalogues."""
         self._listed = dict(listed)
         self._own = dict(own)
         self._configured = dict(configured)
         self._remembered: dict[tuple[str, str, str], Rate | None] = {}
+        self.version = f"{updated}-{self._digest()}" if updated else self._digest()
+        """Names these prices in the ledger: the newest date in the catalogues and a digest of all that is in force."""
 
     @classmethod
     def load(cls, options: PriceOptions) -> Prices:
         """The shipped catalogue, `prices.file` over it, `prices.models` over both. Raises `PriceError`."""
         shipped = resources.files("edgegate.ledger").joinpath("prices.json").read_text("utf-8")
-        listed, own = _catalogue(shipped, "prices")
+        content = _catalogue(shipped, "prices")
         if options.file:
             try:
                 text = Path(options.file).read_text("utf-8")
             except (OSError, UnicodeDecodeError) as error:
                 raise PriceError("prices.file", f"cannot be read: {getattr(error, 'strerror', None) or 'not UTF-8'}") from None
-            more_listed, more_own = _catalogue(text, "prices.file")
-            listed |= more_listed
-            own |= more_own
-        configured = {
-            name: _rate({key: Decimal(repr(float(price))) for key, price in rates.items()}, f"prices.models.{name}")
-            for name, rates in options.models.items()
-        }
-        return cls(listed, own, configured)
+            content = content.under(_catalogue(text, "prices.file"))
+        configured = {name: read_flat_rate(rates, f"prices.models.{name}") for name, rates in options.models.items()}
+        return cls(content.listed, content.own, configured, content.updated)
+
+    def adopt(self, other: Prices) -> None:
+        """Takes over what another catalogue holds, in one step for all that run in this thread."""
+        self._listed, self._own, self._configured = other._listed, other._own, other._configured
+        self._remembered = {}
+        self.version = other.version
 
     def rate(self, model: str, provider: str = "", dialect: str = "") -> Rate | None:
         """The rate of a model at a provider: what is configured for `provider/model` or the model, then the list price of that
@@ -119,15 +90,30 @@ class Prices:
         return found
 
     def cost_nano(self, usage: Usage, model: str, provider: str = "", dialect: str = "") -> int | None:
-        """Nano-dollars; None if the model has no price or the tokens are not known."""
+        """Nano-dollars; None if the model has no price or the tokens are not known, neither reported nor estimated."""
         if not usage.reported and not (usage.input_tokens or usage.output_tokens):
             return None
         rate = self.rate(model, provider, dialect)
         return None if rate is None else rate.cost_nano(usage)
 
+    def most_nano(
+        self, input_tokens: int, output_tokens: int, model: str, provider: str = "", dialect: str = "", tier: str = ""
+    ) -> int | None:
+        """The most that a request of so many tokens usually costs, see `Rate.most_nano`; None if the model has no price.
+        tier: as the request asks for it."""
+        rate = self._remembered.get((provider, model, dialect)) or self.rate(model, provider, dialect)
+        if tier and rate is not None:
+            rate = rate.at(tier)
+        return None if rate is None else rate.most_nano(input_tokens, output_tokens)
+
     def __iter__(self) -> Iterator[tuple[str, Rate]]:
         """Every price by name, `vendor/model` for listed ones."""
         return iter({**self._listed, **self._configured}.items())
+
+    def _digest(self) -> str:
+        """Of every price and of the names under which it is found, whatever their order."""
+        tables = [{name: rate.parts() for name, rate in table.items()} for table in (self._listed, self._own, self._configured)]
+        return hashlib.sha256(json.dumps(tables, sort_keys=True).encode("utf-8", "surrogatepass")).hexdigest()[:8]
 
     def _find(self, model: str, provider: str, dialect: str) -> Rate | None:
         full = f"{provider}/{model}" if provider else model
@@ -144,7 +130,19 @@ def cost_usd(nano: int) -> Decimal:
     return Decimal(nano) / NANO_PER_USD
 
 
-def _catalogue(text: str, path: str) -> tuple[dict[str, Rate], dict[str, Rate]]:
+@dataclass(frozen=True, slots=True)
+class _Content:
+    """What a catalogue says."""
+
+    listed: Mapping[str, Rate]
+    own: Mapping[str, Rate]
+    updated: str
+
+    def under(self, over: _Content) -> _Content:
+        return _Content({**self.listed, **over.listed}, {**self.own, **over.own}, max(self.updated, over.updated))
+
+
+def _catalogue(text: str, path: str) -> _Content:
     listed: dict[str, Rate] = {}
     own: dict[str, Rate] = {}
     try:
@@ -155,58 +153,25 @@ def _catalogue(text: str, path: str) -> tuple[dict[str, Rate], dict[str, Rate]]:
         raise PriceError(path, 'the catalogue needs `"format": 1` and `"vendors": {...}`')
     if document.get("currency") != "USD":
         raise PriceError(path, 'the catalogue\'s currency must be "USD"')
+    updated = _updated(document, path, "")
     for vendor, entry in document["vendors"].items():
         models = entry.get("models") if isinstance(entry, dict) else None
         if not isinstance(models, dict):
             raise PriceError(path, f"vendor {vendor} needs `models`")
+        updated = max(updated, _updated(entry, path, f"vendor {vendor}: "))
+        sold = entry.get("tiers", [])
+        if not isinstance(sold, list) or not all(tier in TIERS for tier in sold):
+            raise PriceError(path, f"vendor {vendor}: expected `tiers` to be a list of {', '.join(TIERS)}")
         for model, prices in models.items():
-            rate = _rate(prices, path, f"{vendor}/{model}: ")
+            rate = read_rate(prices, path, f"{vendor}/{model}: ", sold)
             listed[f"{vendor}/{model}"] = rate
             if entry.get("own_models") is True:
                 own[model] = rate
-    return listed, own
+    return _Content(listed, own, updated)
 
 
-def _rate(prices: Any, path: str, subject: str = "") -> Rate:
-    """What is not given costs what it replaces: cached and written tokens as input, reasoning as output."""
-    if not isinstance(prices, dict):
-        raise PriceError(path, f"{subject}expected prices by name")
-    for name in prices:
-        if name not in PRICE_NAMES and (name != "above" or not subject):
-            raise PriceError(path, f"{subject}no price is called `{name}`; there are {', '.join(PRICE_NAMES)}")
-    missing = [name for name in ("input", "output") if name not in prices]
-    if missing:
-        raise PriceError(path, f"{subject}`{missing[0]}` is missing")
-    pico = {name: _pico(prices[name], path, subject + name) for name in PRICE_NAMES if name in prices}
-    written = pico.get("cache_write", pico["input"])
-    above_tokens, above = _above(prices["above"], path, subject) if "above" in prices else (0, None)
-    return Rate(
-        input=pico["input"],
-        output=pico["output"],
-        cached=pico.get("cached", pico["input"]),
-        cache_write=written,
-        cache_write_1h=pico.get("cache_write_1h", written),
-        reasoning=pico.get("reasoning", pico["output"]),
-        above_tokens=above_tokens,
-        above=above,
-    )
-
-
-def _above(prices: Any, path: str, subject: str) -> tuple[int, Rate]:
-    tokens = prices.get("tokens") if isinstance(prices, dict) else None
-    if not isinstance(tokens, int) or isinstance(tokens, bool) or tokens <= 0:
-        raise PriceError(path, f"{subject}`above` needs `tokens`, the input from which its prices hold")
-    rest = {name: price for name, price in prices.items() if name != "tokens"}
-    if "above" in rest:
-        raise PriceError(path, f"{subject}`above` cannot hold another `above`")
-    return tokens, _rate(rest, path, f"{subject}above: ")
-
-
-def _pico(price: Any, path: str, subject: str) -> int:
-    """Dollars per million tokens as pico-dollars per token; at most 6 decimals, or it would not be exact."""
-    exact = Decimal(price) if isinstance(price, int | Decimal) and not isinstance(price, bool) else None
-    if exact is not None and exact.is_finite() and 0 <= exact <= 1_000_000:
-        exact *= 1_000_000
-        if exact == int(exact):
-            return int(exact)
-    raise PriceError(path, f"{subject}: expected US dollars per million tokens, from 0 to 1000000 with at most 6 decimals")
+def _updated(holder: Mapping[str, Any], path: str, subject: str) -> str:
+    day = holder.get("updated", "")
+    if day and not (isinstance(day, str) and _DAY.fullmatch(day)):
+        raise PriceError(path, f"{subject}expected `updated` to be a date such as 2026-11-21")
+    return day or ""

@@ -1,4 +1,5 @@
-"""Who hears of it when a target breaks, recovers or is out of its limits: metrics, the event feed, the other workers."""
+"""Who hears of it when a target breaks, recovers or is out of its limits, or prices change: metrics, the event feed, the other
+workers."""
 
 from __future__ import annotations
 
@@ -41,3 +42,16 @@ class Announcer:
 
     def quotas(self, target: Target, key: int, quotas: Iterable[Quota]) -> None:
         self._tell({"what": "quota", "target": target.label, "key": key, "quotas": [list(quota) for quota in quotas]})
+
+
+def announce_prices(metrics: Metrics, events: Events) -> Callable[[bool, str], None]:
+    """What `PriceWatch` tells a change to: whether it was taken, and the version in force or what is wrong."""
+
+    def told(taken: bool, text: str) -> None:
+        metrics.price_reloads.add(("taken" if taken else "refused",))
+        if taken:
+            events.emit("prices_changed", version=text)
+        else:
+            events.emit("prices_refused", reason=text)
+
+    return told

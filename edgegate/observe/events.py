@@ -15,7 +15,7 @@ import structlog
 
 KEPT = 500
 MAX_TEXT = 200
-WARNINGS = frozenset({"breaker_open"})
+WARNINGS = frozenset({"breaker_open", "budget_alert", "alert_failed", "prices_refused"})
 
 Event = dict[str, Any]
 Value = str | int | float | bool | None

@@ -114,7 +114,7 @@ class ExchangeLog:
             attempt.id.encode(),
             (attempt.ended - attempt.started) * 1e3,
             b"%.3f" % ((attempt.first - attempt.started) * 1e3) if attempt.first else b"null",
-            b"reported" if usage.reported else b"estimated" if usage.input_tokens else b"none",
+            b"estimated" if attempt.estimated else b"reported" if usage.reported else b"none",
             b'"input_tokens":%d,"output_tokens":%d,"cached_tokens":%d,"cache_write_tokens":%d,"reasoning_tokens":%d'
             % (usage.input_tokens, usage.output_tokens, usage.cached_tokens, usage.cache_write_tokens, usage.reasoning_tokens),
             b'"%d.%09d"' % divmod(cost, 1_000_000_000) if cost is not None else b"null",

@@ -58,21 +58,32 @@ class Counts:
 
 
 class Levels:
-    """A gauge by label values. Over several workers the sum is shown, or the largest where a sum says nothing."""
+    """A gauge by label values. Over several workers the sum is shown, or the largest or smallest where a sum says nothing."""
 
-    __slots__ = ("_max", "documentation", "labels", "largest", "name", "values")
+    __slots__ = ("_max", "documentation", "labels", "largest", "name", "smallest", "values")
 
-    def __init__(self, name: str, documentation: str, labels: Labels, max_series: int, *, largest: bool = False) -> None:
+    def __init__(
+        self, name: str, documentation: str, labels: Labels, max_series: int, *, largest: bool = False, smallest: bool = False
+    ) -> None:
         self.name = name
         self.documentation = documentation
         self.labels = labels
         self.largest = largest
+        self.smallest = smallest
         self.values: dict[Labels, float] = {}
         self._max = max_series
 
     def set(self, key: Labels, value: float) -> None:
         if key in self.values or len(self.values) < self._max:
             self.values[key] = value
+
+    def joined(self, one: float | None, other: float) -> float:
+        """What two workers say together."""
+        if one is None:
+            return other
+        if self.smallest:
+            return min(one, other)
+        return max(one, other) if self.largest else one + other
 
     def collect(self, values: Mapping[Labels, float]) -> Metric:
         family = GaugeMetricFamily(self.name, self.documentation, labels=self.labels)
@@ -168,6 +179,21 @@ class Metrics:
             "edgegate_queue_wait_seconds", "Time spent in the queue.", ("priority", "result"), SECONDS, max_series
         )
         self.news = Counts("edgegate_worker_news", "Items that workers told each other, by what became of them.", ("result",), max_series)
+        self.limited = Counts("edgegate_limited", "Requests refused by a limit or a budget.", ("rule", "unit"), max_series)
+        self.budget_used = Levels(
+            "edgegate_budget_used_ratio", "What is used of a budget, as a share of it.", ("rule", "subject"), max_series, largest=True
+        )
+        self.budget_alerts = Counts("edgegate_budget_alerts", "Budgets that reached a share of theirs.", ("rule", "share"), max_series)
+        self.alert_deliveries = Counts(
+            "edgegate_alert_deliveries", "Alerts for the webhook, by what became of them.", ("result",), max_series
+        )
+        self.ledger_rows = Counts("edgegate_ledger_rows", "Rows of the ledger, by what became of them.", ("result",), max_series)
+        self.ledger_waiting = Levels("edgegate_ledger_waiting_rows", "Rows that wait to be written.", (), max_series)
+        self.store = Levels("edgegate_store_up", "1 while a store can be reached.", ("store",), max_series, smallest=True)
+        self.store_errors = Counts("edgegate_store_errors", "Calls to a store that failed.", ("store",), max_series)
+        self.price_reloads = Counts(
+            "edgegate_price_reloads", "Changes of the price catalogue, by whether they were taken.", ("result",), max_series
+        )
         self._series: dict[Labels, tuple[list[float], ...]] = {}  # the series of one target, found once
         self._max_series = max_series
         self.in_flight = 0
@@ -206,7 +232,7 @@ class Metrics:
         if attempt.first and ex.stream:
             put(series[1], SECONDS, attempt.first - attempt.started)
         usage = attempt.usage
-        if usage.reported:
+        if usage.reported or attempt.estimated:
             put(series[2], TOKENS, usage.input_tokens)
             put(series[3], TOKENS, usage.output_tokens)
             self.tokens.add((provider, model, "input"), usage.input_tokens)
@@ -225,14 +251,15 @@ class Metrics:
     def counts(self) -> tuple[Counts, ...]:
         return (
             self.requests, self.attempts, self.cache, self.cost, self.unpriced, self.tokens, self.bytes_out, self.bad_requests,
-            self.retries, self.breaker_changes, self.news,
+            self.retries, self.breaker_changes, self.news, self.limited, self.budget_alerts, self.alert_deliveries, self.ledger_rows,
+            self.store_errors, self.price_reloads,
         )  # fmt: skip
 
     def distributions(self) -> tuple[Distribution, ...]:
         return (self.duration, self.first, self.usage, self.overhead, self.queue_wait)
 
     def levels(self) -> tuple[Levels, ...]:
-        return (self.breakers, self.queue_depth, self.queue_running)
+        return (self.breakers, self.queue_depth, self.queue_running, self.budget_used, self.ledger_waiting, self.store)
 
     def snapshot(self) -> dict[str, Any]:
         """This worker's numbers as JSON, for the other workers."""
@@ -269,7 +296,7 @@ class WorkersCollector(Collector):
         for levels in metrics.levels():
             current = dict(levels.values)
             for key, value in _foreign(others, levels.name):
-                current[key] = max(current.get(key, 0), value) if levels.largest else current.get(key, 0) + value
+                current[key] = levels.joined(current.get(key), value)
             yield levels.collect(current)
         in_flight = metrics.in_flight + sum(int(other.get("in_flight", 0)) for other in others)
         yield GaugeMetricFamily("edgegate_in_flight", "Exchanges running now.", in_flight)

@@ -38,7 +38,8 @@ Answer = Callable[[web.BaseRequest, Exchange], Awaitable[web.StreamResponse]]
 class Api:
     """See the module. `snapshot` gives the state of each target by its label, as `Board.snapshot` does; `reset` forgets what is
     held against one target or against all, and gives their labels, none for a target that is not known. `exchange` makes an
-    exchange of a request, `guarded` puts the auth stage before an answer, `draining` says whether new feeds are refused."""
+    exchange of a request, `guarded` puts the auth stage before an answer, `draining` says whether new feeds are refused. `usage`
+    tells what the caller of an exchange has used; without it there is no `/v1/usage`."""
 
     def __init__(
         self,
@@ -50,6 +51,7 @@ class Api:
         guarded: Callable[[Proceed], Proceed],
         draining: Callable[[], bool],
         unix_clock: Callable[[], float],
+        usage: Callable[[Exchange], Awaitable[dict[str, Any]]] | None = None,
     ) -> None:
         self._snapshot = snapshot
         self._forget = reset
@@ -65,6 +67,12 @@ class Api:
             "/api/circuit-breakers/reset": (("POST",), self._reset),
             "/api/events": (("GET", "HEAD"), self._tell),
         }
+        if usage is not None:
+
+            async def tell_usage(request: web.BaseRequest, ex: Exchange) -> web.StreamResponse:
+                return _json(200, ex, await usage(ex))
+
+            self.paths["/v1/usage"] = (("GET", "HEAD"), tell_usage)
 
     async def __call__(self, request: web.BaseRequest) -> web.StreamResponse:
         """Answers a request for one of `paths`."""

@@ -7,14 +7,18 @@ import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 from urllib.parse import urlsplit
 
-from edgegate.access.keys import Key, KeyRing, digest
+import structlog
+
+from edgegate.access.configured import configured_secrets
+from edgegate.access.keys import KeyRing
 from edgegate.chain import Stage
+from edgegate.config.address import parse_address
 from edgegate.config.discover import address_of, vendor_defaults
 from edgegate.config.model import Config, KeyOptions, ProviderOptions
-from edgegate.config.stages import FailoverOptions, IdempotencyOptions, TranslateOptions
+from edgegate.config.stages import AuthOptions, FailoverOptions, IdempotencyOptions, TranslateOptions
 from edgegate.dialects.anthropic.provider import AnthropicProvider
 from edgegate.dialects.azure.provider import AzureProvider
 from edgegate.dialects.base import ProviderSide
@@ -29,28 +33,35 @@ from edgegate.dialects.ollama.provider import OllamaProvider
 from edgegate.dialects.openai.provider import OpenAIProvider
 from edgegate.dialects.openai.quirks import OPENAI, USUAL
 from edgegate.dialects.responses.provider import ResponsesProvider
-from edgegate.ledger.prices import Prices
 from edgegate.observe.metrics import Metrics
 from edgegate.resilience.board import Board, Listener
 from edgegate.routing.catalog import Balanced, Catalog, Provider
 from edgegate.stages.auth import Auth
+from edgegate.stages.budget import Budget
 from edgegate.stages.cache import Cache
 from edgegate.stages.coalesce import Coalesce
 from edgegate.stages.failover import Failover
 from edgegate.stages.forward import Forward
 from edgegate.stages.hedge import Hedges
 from edgegate.stages.idempotency import Idempotency
+from edgegate.stages.limits import Limits
 from edgegate.stages.meter import Meter
 from edgegate.stages.queue import Queue
 from edgegate.stages.route import Route
+from edgegate.stages.tokens_jwt import Tokens
 from edgegate.stages.translate import Translate
 from edgegate.stores.sqlite import SqliteStore
 from edgegate.upstream.aws import AwsCredential
 from edgegate.upstream.bearer import CommandToken, FileToken
 from edgegate.upstream.credential import Credential
 from edgegate.upstream.deadlines import Deadlines
+from edgegate.upstream.jwks import KeySet
+from edgegate.upstream.side import Side
 
 OPENAI_HOST = "api.openai.com"
+
+if TYPE_CHECKING:
+    from edgegate.server.accounting import Accounting
 
 Sides = Mapping[str, tuple[ProviderSide, ProviderOptions]]
 
@@ -146,24 +157,24 @@ def _only_candidate(providers: Sequence[Provider]) -> str:
     return unmarked[0] if len(unmarked) == 1 else ""
 
 
-def build_keys(options: Sequence[KeyOptions]) -> KeyRing:
-    """The key ring. Secrets are hashed here and not kept."""
-    keys = []
-    for number, option in enumerate(options, 1):
-        hashed = bytes.fromhex(option.hash.removeprefix("sha256:")) if option.hash else digest(option.key.reveal())
-        keys.append(
-            Key(
-                option.name or f"key-{number}",
-                hashed,
-                option.tenant,
-                option.user,
-                option.models,
-                option.providers,
-                option.strict,
-                option.priority,
-            )
-        )
-    return KeyRing(keys)
+def build_keys(options: Sequence[KeyOptions], required: bool = False) -> KeyRing:
+    """The key ring. Secrets are hashed here and not kept. `required`: callers need a key even while there is none."""
+    return KeyRing(configured_secrets(options), required)
+
+
+def needs_keys(config: Config, options: AuthOptions) -> bool:
+    """Whether callers need a key even before the first is made: on a network, where keys are made at run time."""
+    stored = bool(config.store.file or config.store.postgres)
+    return stored and not options.anonymous and not parse_address(config.server.listen).loopback
+
+
+def build_tokens(options: AuthOptions) -> Tokens | None:
+    """Callers by JSON Web Token, where they are accepted."""
+    if options.jwt is None:
+        return None
+    log = structlog.get_logger("auth")
+    keys = KeySet(options.jwt, Side(), lambda reason: log.warning("issuer_unavailable", reason=reason))
+    return Tokens(options.jwt, keys, time.time)
 
 
 def build_credentials(sides: Sides, clock: Callable[[], float], environ: Mapping[str, str]) -> dict[str, Credential]:
@@ -198,16 +209,19 @@ def build_stages(
     metrics: Metrics,
     board: Board,
     clock: Callable[[], float],
+    accounting: Accounting,
     share: Path | None = None,
 ) -> list[Stage]:
     """The stages of the chain, in the configured order. `share` is the directory of all workers, if there are several."""
     server = config.server
-    prices = Prices.load(config.prices)
+    prices, rules, limiter = accounting.prices, accounting.rules, accounting.limiter
 
     def stage(name: str, options: Any) -> Stage:
         match name:
             case "auth":
-                return Auth(options, build_keys(config.keys), server.trusted_proxies)
+                return Auth(options, accounting.keys, server.trusted_proxies, build_tokens(options))
+            case "limits":
+                return Limits(options, rules, limiter, accounting.estimates, metrics, time.time)
             case "cache":
                 return Cache(options, clock)
             case "idempotency":
@@ -220,10 +234,13 @@ def build_stages(
                 return Queue(options, deadlines, metrics, clock)
             case "failover":
                 return Failover(options, board, metrics, Hedges(options.hedge, prices) if options.hedge is not None else None)
+            case "budget":
+                return Budget(options, rules, limiter, prices, accounting.estimates, metrics, time.time)
             case "translate":
-                return Translate(options)
+                return Translate(options, accounting.estimator)
             case "forward":
-                return Forward(options, sides, build_credentials(sides, clock, os.environ), deadlines, server.body_timeout, server.max_body)
+                credentials = build_credentials(sides, clock, os.environ)
+                return Forward(options, sides, credentials, deadlines, server.body_timeout, server.max_body, accounting.ledger)
             case "meter":
                 return Meter(prices, metrics)
         raise ValueError(f"unknown stage {name!r}")

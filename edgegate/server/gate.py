@@ -42,6 +42,9 @@ JSON = (b"content-type", b"application/json")
 CUT_S = 1.0
 """For exchanges that are being ended to write their last words."""
 
+BOOKS_S = 6.0
+"""For counts of what ended exchanges used: longer than any may take."""
+
 UNDRAINED = frozenset({Operation.RELAY, Operation.MODELS})
 """What is never read on without its caller: nobody understands its body, or nothing was sent."""
 
@@ -87,6 +90,8 @@ class Gate:
         self.relays: set[Relay] = set()
         self._running: set[asyncio.Task[None]] = set()
         self._adrift = Adrift(self._close_books)
+        self._books: set[asyncio.Task[None]] = set()  # of exchanges that have ended: what they used is being counted
+        self._books_closed = False
         self._cutting = False
         self.draining = False
         self.idle = asyncio.Event()  # set when the last exchange ends while draining
@@ -290,7 +295,7 @@ class Gate:
         ex.status = error.status
         ex.outcome = Outcome.TIMEOUT if error.status in (408, 504) else Outcome.REJECTED if error.status < 500 else Outcome.FAILED
         body = ex.client.error(error, ex.id)
-        headers = [JSON, (b"x-edgegate-error-source", error.source.encode())]
+        headers = [JSON, (b"x-edgegate-error-source", error.source.encode()), *error.headers]
         if error.retry_after_s is not None:
             headers.append((b"retry-after", b"%d" % max(1, math.ceil(error.retry_after_s))))
         if error.status == 405:
@@ -348,28 +353,60 @@ class Gate:
         if chains := self._adrift.tasks:
             await asyncio.wait(chains, timeout=CUT_S)
 
+    async def close_books(self) -> None:
+        """Waits until every exchange that has ended is on the record. From here on nothing is counted at length."""
+        self._books_closed = True
+        if self._books:
+            _, late = await asyncio.wait(self._books, timeout=BOOKS_S)
+            for task in late:  # puts down what is known by now
+                task.cancel()
+            await asyncio.gather(*late, return_exceptions=True)
+
     def _close_books(self, ex: Exchange, state: State) -> None:
         self._count(state)
         try:
             self._end(ex, state)
         except Exception as error:  # the reply is out: a fault in the books must not become a second one
-            self._log.error("fault", request_id=ex.id, at="end", exc_info=error)
+            self._fault_in_books(ex, error)
+
+    def _fault_in_books(self, ex: Exchange, error: Exception) -> None:
+        self._log.error("fault", request_id=ex.id, at="end", exc_info=error)
 
     def _end(self, ex: Exchange, state: State) -> None:
-        """The one ending of every exchange."""
+        """The one ending of every exchange. What providers did not report is counted before it is recorded; only that waits."""
         now = ex.ended = time.monotonic()
         if ex.attempts:
             ex.close_attempts(ex.outcome, ex.error, now)
         for call in ex.on_end:
             call(ex)
-        for record in state.recorders:
-            record(ex)
-        state.metrics.exchange(ex)
-        state.log.exchange(ex)
+        if not ex.attempts or not state.estimates.needed(ex):
+            self._record(ex, state)
+        elif self._books_closed:
+            state.estimates.fill_roughly(ex)
+            self._record(ex, state)
+        else:
+            books = asyncio.get_running_loop().create_task(self._count_and_record(ex, state))
+            self._books.add(books)
+            books.add_done_callback(self._books.discard)
         for job in ex.later:
             task = asyncio.ensure_future(job())
             self._background.add(task)
             task.add_done_callback(self._background.discard)
+
+    async def _count_and_record(self, ex: Exchange, state: State) -> None:
+        try:
+            await state.estimates.fill(ex)
+        finally:
+            try:
+                self._record(ex, state)
+            except Exception as error:
+                self._fault_in_books(ex, error)
+
+    def _record(self, ex: Exchange, state: State) -> None:
+        for record in state.recorders:
+            record(ex)
+        state.metrics.exchange(ex)
+        state.log.exchange(ex)
 
 
 async def _all_of(chain: Proceed, ex: Exchange) -> Reply:

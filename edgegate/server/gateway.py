@@ -27,15 +27,17 @@ from edgegate.observe.logs import ExchangeLog
 from edgegate.observe.metrics import Metrics, WorkersCollector
 from edgegate.observe.share import SharedMetrics
 from edgegate.resilience.board import ALL
+from edgegate.server.accounting import Accounting, Reread
 from edgegate.server.api import Api
 from edgegate.server.build import build_board, build_catalog, build_sides, build_stages
 from edgegate.server.connection import Listener
 from edgegate.server.gate import Gate
 from edgegate.server.local import LocalPaths
 from edgegate.server.models import Models
-from edgegate.server.news import News
+from edgegate.server.news import Channel, Item, News
 from edgegate.server.overload import Overload
 from edgegate.stages.auth import Auth
+from edgegate.tokens.estimate import Estimates
 from edgegate.upstream.deadlines import Deadlines
 
 
@@ -54,6 +56,7 @@ class State:
     log: ExchangeLog
     deadlines: Deadlines
     overload: Overload
+    estimates: Estimates
     drains: bool  # what becomes of an answer whose caller is gone: read to its end, or cancelled
 
     def guarded(self, answer: Callable[[Exchange], Awaitable[Reply]]) -> Proceed:
@@ -69,13 +72,21 @@ class Gateway:
     """See the module. `simulated` names the providers that the built-in simulator stands in for."""
 
     def __init__(
-        self, config: Config, log_file: BinaryIO, *, simulated: frozenset[str] = frozenset(), share: Path | None = None, worker: str = "0"
+        self,
+        config: Config,
+        log_file: BinaryIO,
+        *,
+        simulated: frozenset[str] = frozenset(),
+        share: Path | None = None,
+        worker: str = "0",
+        reread: Reread | None = None,
     ) -> None:
         self._config = config
         self._log_file = log_file
         self._simulated = simulated
         self._share = share
         self._worker = worker
+        self._reread = reread
         self._background: set[asyncio.Task[None]] = set()
         self._closed = False
         self._listener: Listener | None = None
@@ -92,16 +103,24 @@ class Gateway:
         sides = build_sides(config)
         catalog = build_catalog(config, sides, self._simulated)
         self.events = Events(time.time)
-        self.news = News(self._share, self._worker, self._hear, time.time, lambda result: self.metrics.news.add((result,)))
-        self._board = build_board(config, Announcer(self.metrics, self.events, self.news.tell))
+        self.news: list[Channel] = [News(self._share, self._worker, self._hear, time.time, self._count_news)]
+        self._board = build_board(config, Announcer(self.metrics, self.events, self._tell))
         self._catalog = catalog
-        stages = build_stages(config, catalog, sides, self.deadlines, self.metrics, self._board, loop.time, self._share)
+        self.accounting = Accounting(config, self.metrics, self.events, share=self._share, reread=self._reread)
+        stages = build_stages(config, catalog, sides, self.deadlines, self.metrics, self._board, loop.time, self.accounting, self._share)
+        await self.accounting.open()
         self.health = Health(sides)
         self._resources = [stage for stage in stages if isinstance(stage, Resource)]
         for resource in self._resources:
             await resource.open()
         self._shared = SharedMetrics(self.metrics, self._share, self._worker)
-        await self.news.open()
+        if config.store.redis:
+            from edgegate.server.news_redis import RedisNews
+
+            url, store = config.store.redis.reveal(), config.store
+            self.news.append(RedisNews(url, store.namespace, self.accounting.holder, self._hear, time.time, self._count_news))
+        for channel in self.news:
+            await channel.open()
         collector = WorkersCollector(self.metrics, self._shared.others)
         self._overload = Overload(config.server)
         self._overload.open()
@@ -114,12 +133,17 @@ class Gateway:
             guarded=lambda answer: self._state.guarded(answer),
             draining=lambda: self.gate.draining,
             unix_clock=time.time,
+            usage=self.accounting.usage,
         )
         self._state = State(
             server=config.server,
             chain=compose(stages),
             auth=[stage for stage in stages if isinstance(stage, Auth)],
-            recorders=[stage.record for stage in stages if isinstance(stage, Recorder)] + [self.health.record],
+            recorders=[
+                *[stage.record for stage in stages if isinstance(stage, Recorder)],
+                self.accounting.books.record,
+                self.health.record,
+            ],
             relays={name: options for name, options in config.providers.items() if options.relay},
             models=Models(catalog, int(time.time())),
             local=LocalPaths(self.health, collector, lambda: (self.gate.draining, self.gate.in_flight), time.monotonic(), self.api),
@@ -127,6 +151,7 @@ class Gateway:
             log=self.log,
             deadlines=self.deadlines,
             overload=self._overload,
+            estimates=self.accounting.estimates,
             drains=any(stage.name == "forward" and stage.options.client_gone == "drain" for stage in config.chain),
         )
         if self._share is not None:
@@ -162,11 +187,19 @@ class Gateway:
 
     def _reset_breakers(self, label: str | None) -> list[str]:
         """Forgets what is held against a target, or all, here and in the other workers."""
-        self.news.tell({"what": "reset", "target": label or ALL})
+        self._tell({"what": "reset", "target": label or ALL})
         found = self._board.reset(label)
         if not found and label and self._catalog.labelled(label) is not None:
             return [label]  # one that this worker has not used yet
         return found
+
+    def _tell(self, item: Item) -> None:
+        """To the workers of this machine and, by Redis, to all others. Whoever hears it twice is no wiser."""
+        for channel in self.news:
+            channel.tell(item)
+
+    def _count_news(self, result: str) -> None:
+        self.metrics.news.add((result,))
 
     def _hear(self, item: Mapping[str, Any]) -> None:
         """News of another worker: what it learned of a target counts here too."""
@@ -199,9 +232,12 @@ class Gateway:
             return
         self._closed = True
         await self.gate.abandon()
-        await self.news.close()
+        await self.gate.close_books()
+        for channel in self.news:
+            await channel.close()
         for resource in self._resources:
             await resource.close()
+        await self.accounting.close()
         for task in list(self._background):
             task.cancel()
         await asyncio.gather(*self._background, return_exceptions=True)

@@ -12,28 +12,33 @@ import signal
 import sys
 import tempfile
 import time
+import traceback
+from collections.abc import Callable
 from pathlib import Path
 from types import FrameType
 
 from edgegate import __version__
 from edgegate.config.model import Config
+from edgegate.server.accounting import Reread
 from edgegate.server.worker import CANNOT_START, Place, run_worker
 
 YOUNG_S = 5.0
 MAX_RESTART_WAIT_S = 10.0
 
 
-def serve(config: Config) -> int:
-    """Serves until SIGTERM or SIGINT. Returns the exit code."""
+def serve(config: Config, read: Callable[[], Config] | None = None, file: Path | None = None) -> int:
+    """Serves until SIGTERM or SIGINT. Returns the exit code. `read` gives the configuration as it is by then, and `file` is where it
+    stands: prices follow it without a restart."""
     _require_c_parser()
+    reread = Reread(read, [file] if file is not None else []) if read is not None else None
     if config.server.workers == 1:
-        return 1 if run_worker(config, Place(), banner) else 0
+        return 1 if run_worker(config, Place(reread=reread), banner) else 0
     if config.server.listen.startswith("unix:"):
         sys.stderr.write("edgegate: several workers cannot share a unix socket; set server.workers to 1\n")
         return 1
     share = Path(tempfile.mkdtemp(prefix="edgegate-"))
     try:
-        return Supervisor(config, share).run()
+        return Supervisor(config, share, reread).run()
     finally:
         shutil.rmtree(share, ignore_errors=True)
 
@@ -41,9 +46,10 @@ def serve(config: Config) -> int:
 class Supervisor:
     """See the module."""
 
-    def __init__(self, config: Config, share: Path) -> None:
+    def __init__(self, config: Config, share: Path, reread: Reread | None = None) -> None:
         self._config = config
         self._share = share
+        self._reread = reread
         self._workers: dict[int, tuple[str, float]] = {}  # pid -> name, start
         self._stopping = False
         self._early_deaths = 0
@@ -92,8 +98,10 @@ class Supervisor:
             try:
                 for number in (signal.SIGTERM, signal.SIGINT):
                     signal.signal(number, signal.SIG_DFL)
-                code = run_worker(self._config, Place(name, self._share), banner if name == "0" else None)
+                code = run_worker(self._config, Place(name, self._share, self._reread), banner if name == "0" else None)
             finally:
+                if sys.exc_info()[0] is not None:
+                    traceback.print_exc()  # os._exit says nothing of it
                 sys.stdout.flush()
                 sys.stderr.flush()
                 os._exit(code)  # not sys.exit: what the supervisor set up to run at its end is not the worker's
@@ -120,6 +128,8 @@ def banner(config: Config, addresses: list[str], simulated: bool) -> None:
         ]
     lines.append(f"  providers  {', '.join(config.providers)}")
     lines.append(f"  chain      {' -> '.join(stage.name for stage in config.chain)}")
+    if config.admin.keys:
+        lines.append(f"  admin      {config.admin.listen}")
     if config.keys:
         lines.append(f"  keys       {len(config.keys)}")
     else:

@@ -45,6 +45,60 @@ class Channel(Protocol):
         ...
 
 
+class Gathering:
+    """Makes many items on one subject few: the first is sent at once, of what follows within 50 ms the last."""
+
+    def __init__(self, send: Callable[[Item], None]) -> None:
+        self._send = send
+        self._waiting: dict[Subject, tuple[asyncio.TimerHandle, Item | None]] = {}
+
+    def add(self, item: Item) -> None:
+        subject = (item.get("what"), item.get("target"), item.get("key"))
+        waiting = self._waiting.get(subject)
+        if waiting is not None:
+            self._waiting[subject] = (waiting[0], item)
+            return
+        self._send(item)
+        self._wait(subject)
+
+    def close(self) -> None:
+        """Sends what still waits."""
+        for timer, item in self._waiting.values():
+            timer.cancel()
+            if item is not None:
+                self._send(item)
+        self._waiting.clear()
+
+    def _wait(self, subject: Subject) -> None:
+        timer = asyncio.get_running_loop().call_later(GATHER_S, self._waited, subject)
+        self._waiting[subject] = (timer, None)
+
+    def _waited(self, subject: Subject) -> None:
+        _, item = self._waiting.pop(subject)
+        if item is not None:
+            self._send(item)
+            self._wait(subject)
+
+
+class Ear:
+    """Hands on what is heard if it is an item and fresh, and counts it: `heard`, `stale` or `malformed`."""
+
+    def __init__(self, hear: Callable[[dict[str, Any]], None], unix_clock: Callable[[], float], count: Callable[[str], None]) -> None:
+        self._hear = hear
+        self._unix_clock = unix_clock
+        self._count = count
+
+    def listen(self, data: bytes) -> None:
+        item = parse(data)
+        if item is None:
+            self._count("malformed")
+        elif self._unix_clock() - item["unix"] > MAX_AGE_S:
+            self._count("stale")
+        else:
+            self._count("heard")
+            self._hear(item)
+
+
 class News:
     """See the module. Without a directory (a single worker) nobody is told. `hear` gets every item that is fresh and well formed.
     `count` is told what became of each: `told`, `lost` (a peer is gone or does not read), `heard`, `stale`, `malformed`."""
@@ -59,12 +113,12 @@ class News:
     ) -> None:
         self._directory = directory
         self._worker = worker
-        self._hear = hear
         self._unix_clock = unix_clock
         self._count = count
+        self._ear = Ear(hear, unix_clock, count)
         self._file = f"{worker}-{secrets.token_hex(4)}.news"
         self._socket: socket.socket | None = None
-        self._gathering: dict[Subject, tuple[asyncio.TimerHandle, Item | None]] = {}
+        self._gathering = Gathering(self._send)
 
     async def open(self) -> None:
         """Listens. Where that is not possible, for instance because the directory's path is too long for a socket, the worker
@@ -91,39 +145,18 @@ class News:
         """Tells what still waits to be told, and leaves."""
         if self._socket is None or self._directory is None:
             return
-        for timer, item in self._gathering.values():
-            timer.cancel()
-            if item is not None:
-                self._send(item)
-        self._gathering.clear()
+        self._gathering.close()
         asyncio.get_running_loop().remove_reader(self._socket.fileno())
         self._socket.close()
         self._socket = None
         (self._directory / self._file).unlink(missing_ok=True)
 
     def tell(self, item: Item) -> None:
-        """See `Channel`. The first item on a subject goes out at once; what follows within 50 ms waits, and the last is sent."""
-        if self._socket is None:
-            return
-        subject = (item.get("what"), item.get("target"), item.get("key"))
-        gathering = self._gathering.get(subject)
-        if gathering is not None:
-            self._gathering[subject] = (gathering[0], item)
-            return
-        self._send(item)
-        self._gather(subject)
+        """See `Channel` and `Gathering`."""
+        if self._socket is not None:
+            self._gathering.add(item)
 
     # -- sending
-
-    def _gather(self, subject: Subject) -> None:
-        timer = asyncio.get_running_loop().call_later(GATHER_S, self._gathered, subject)
-        self._gathering[subject] = (timer, None)
-
-    def _gathered(self, subject: Subject) -> None:
-        _, item = self._gathering.pop(subject)
-        if item is not None:
-            self._send(item)
-            self._gather(subject)
 
     def _send(self, item: Item) -> None:
         directory, own = self._directory, self._socket
@@ -147,14 +180,7 @@ class News:
                 data = self._socket.recv(MAX_ITEM_BYTES + 1)
             except (BlockingIOError, InterruptedError):
                 return
-            item = parse(data)
-            if item is None:
-                self._count("malformed")
-            elif self._unix_clock() - item["unix"] > MAX_AGE_S:
-                self._count("stale")
-            else:
-                self._count("heard")
-                self._hear(item)
+            self._ear.listen(data)
 
 
 def _sent(own: socket.socket, data: bytes, peer: Path) -> bool:

@@ -25,6 +25,7 @@ from edgegate.config.address import parse_address
 from edgegate.config.model import Config, ProviderOptions
 from edgegate.observe.logfile import open_log
 from edgegate.observe.logs import configure
+from edgegate.server.accounting import Reread
 from edgegate.server.gateway import Gateway
 from edgegate.server.listen import BACKLOG, open_sockets, tls_context
 
@@ -40,10 +41,12 @@ LAST_WORDS_S = 1.0
 
 @dataclass(frozen=True, slots=True)
 class Place:
-    """Where a worker stands: its name and the directory shared with the others, if there are others."""
+    """Where a worker stands: its name, the directory shared with the others, if there are others, and how the configuration is read
+    again, if it can be."""
 
     name: str = "0"
     share: Path | None = None
+    reread: Reread | None = None
 
 
 class StartError(Exception):
@@ -85,10 +88,8 @@ async def serve_until_stopped(config: Config, place: Place, banner: Callable[[Co
         tls = tls_context(config.server.tls) if config.server.tls is not None else None
     except OSError as error:  # ssl.SSLError is one
         raise StartError(f"the certificate in server.tls cannot be used: {error.strerror or error}") from None
-    try:
-        sockets = open_sockets(parse_address(config.server.listen), shared=config.server.workers > 1)
-    except OSError as error:
-        raise StartError(f"cannot listen on {config.server.listen}: {error.strerror or error}") from None
+    sockets = _open(config.server.listen, config)
+    admin_sockets = _open(config.admin.listen, config) if config.admin.keys else []
     simulator = None
     simulated: frozenset[str] = frozenset()
     if not config.providers:
@@ -97,11 +98,13 @@ async def serve_until_stopped(config: Config, place: Place, banner: Callable[[Co
         simulator = await start("127.0.0.1", 0)
         config = with_simulator(config, simulator.port)
         simulated = frozenset(config.providers)
-    gateway = Gateway(config, sink, simulated=simulated, share=place.share, worker=place.name)
+    gateway = Gateway(config, sink, simulated=simulated, share=place.share, worker=place.name, reread=place.reread)
     try:
         await gateway.open()
     except (OSError, ValueError) as error:
         raise StartError(str(error)) from None
+    if gateway.accounting.admin is not None:
+        await gateway.accounting.admin.open(admin_sockets)
     handshake_s = float(config.server.head_timeout) if tls is not None else None
     servers = [await _listen(loop, gateway, sock, tls, handshake_s) for sock in sockets]
     addresses = [_address(sock, tls is not None) for sock in sockets]
@@ -171,6 +174,13 @@ async def _listen(
     if sock.family == socket.AF_UNIX:
         return await loop.create_unix_server(listener, sock=sock, ssl=tls, ssl_handshake_timeout=handshake_s)
     return await loop.create_server(listener, sock=sock, ssl=tls, ssl_handshake_timeout=handshake_s, backlog=BACKLOG)
+
+
+def _open(address: str, config: Config) -> list[socket.socket]:
+    try:
+        return open_sockets(parse_address(address), shared=config.server.workers > 1)
+    except OSError as error:
+        raise StartError(f"cannot listen on {address}: {error.strerror or error}") from None
 
 
 def _address(sock: socket.socket, tls: bool) -> str:

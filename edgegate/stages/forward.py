@@ -18,6 +18,7 @@ from edgegate.config.stages import ForwardOptions
 from edgegate.dialects.base import HeaderList, Operation, ProviderSide
 from edgegate.errors import GatewayError, Source, provider_error
 from edgegate.exchange import Attempt, Exchange, Reply, Upload
+from edgegate.ledger.ledger import Ledger
 from edgegate.resilience.timeouts import asked_timeouts, out_of_time
 from edgegate.upstream.call import STRUCK, Answer, Call, Kind, Limits
 from edgegate.upstream.connection import Connection
@@ -52,12 +53,14 @@ class Forward:
         deadlines: Deadlines,
         body_timeout_s: float,
         max_body: int,
+        ledger: Ledger | None = None,
     ) -> None:
         self._options = options
         self._providers = providers
         self._credentials = credentials
         self._deadlines = deadlines
         self._body_timeout_s = body_timeout_s
+        self._ledger = ledger
         self._max_body = max_body  # of a relayed body that has to be signed
         self._upstreams: dict[str, Upstream] = {}
         self._limits: dict[str, Limits] = {}
@@ -99,9 +102,16 @@ class Forward:
         attempt.free = provider.simulated
         if limits is not usual:
             attempt.hurried = _hurried(limits, usual, ex)
+        attempt.reserved_nano_usd = ex.reserved_nano_usd
+        if ex.reserved is not None:
+            attempt.hold, ex.reserved = ex.reserved, None
         ex.attempt = attempt
         ex.attempts.append(attempt)
         try:
+            if self._ledger is not None:
+                self._ledger.begin(ex, attempt)
+                if self._ledger.sync:
+                    await self._ledger.begun()
             if ex.operation is Operation.RELAY:
                 reply = await self._relay(ex, upstream, limits, attempt)
             else:
@@ -128,7 +138,10 @@ class Forward:
             secrets += _secrets(lines)
         call = Call(self._loop, self._deadlines, limits, kind, ex.progress, ex.decoder, secrets=secrets)
         head = upstream.head(wire.method.encode(), path, headers, len(wire.body), ex.target_key)
-        answer = await upstream.fetch(call, head, wire.body, limits.connect_s)
+        try:
+            answer = await upstream.fetch(call, head, wire.body, limits.connect_s)
+        finally:
+            attempt.sent = call.sent
         attempt.status = answer.status
         attempt.headers = answer.headers
         attempt.first = call.first

@@ -1,7 +1,7 @@
 """Hedged requests: when an attempt is slow to begin, another one starts beside it, and the first to answer serves the caller.
 
-The loser is cancelled at once. It is on the record as an attempt of its own, `cancelled`, with what its provider had reported of
-usage by then, else with an estimate of its input, which providers charge for. What a further attempt may cost is capped.
+The loser is cancelled at once. It is on the record as an attempt of its own, `cancelled`, and charged with what its provider had
+reported of usage by then, else with an estimate (`tokens/estimate.py`). What a further attempt may cost is capped.
 """
 
 from __future__ import annotations
@@ -51,6 +51,7 @@ class Hedges:
             return task
 
         first = start(lane)
+        left = False
         try:
             while racing:
                 delay = self._options.delay if another() is not None else None
@@ -80,9 +81,12 @@ class Hedges:
                         run.note(tried, failed)
             assert error is not None
             raise error
+        except asyncio.CancelledError:
+            left = True
+            raise
         finally:
-            await _cancel(racing, ex)
-            run.settle()
+            await _cancel(racing, left)
+            run.settle(left)
 
     def _affordable(self, ex: Exchange, lane: Lane) -> bool:
         target = lane.state.target
@@ -94,8 +98,8 @@ class Hedges:
         return cost is not None and cost <= self._options.max_cost_usd * 1e9
 
 
-async def _cancel(racing: dict[asyncio.Task[Reply], tuple[Exchange, Lane]], ex: Exchange) -> None:
-    """Ends the attempts that lost, or all of them when the caller is gone."""
+async def _cancel(racing: dict[asyncio.Task[Reply], tuple[Exchange, Lane]], left: bool) -> None:
+    """Ends the attempts that lost; or all of them, whose caller has left."""
     for task in racing:
         task.cancel()
     if racing:
@@ -104,11 +108,8 @@ async def _cancel(racing: dict[asyncio.Task[Reply], tuple[Exchange, Lane]], ex: 
         if not task.cancelled() and task.exception() is None and not isinstance(body := task.result().body, bytes):
             body.abort()  # it began to answer in the same moment
         attempt = fork.attempt
-        if attempt is not None and attempt.outcome is None:
+        if attempt is not None and attempt.outcome is None and not left:
             attempt.outcome, attempt.error, attempt.ended = Outcome.CANCELLED, "superfluous", time.monotonic()
-            usage = attempt.usage
-            if not usage.reported:
-                usage.input_tokens = _input_tokens(ex)
 
 
 def _input_tokens(ex: Exchange) -> int:

@@ -155,10 +155,10 @@ class Run:
                 self._begun.append(running)
                 ex.on_end.append(running.end)
 
-    def settle(self) -> None:
-        """Tells the board of those attempts that began to answer and are over before the exchange is."""
+    def settle(self, left: bool = False) -> None:
+        """Tells the board of those attempts that began to answer and are over before the exchange is; of all, if the caller left."""
         for running in self._begun:
-            if running.broken:
+            if left or running.broken:
                 running.end(self._ex)
 
     async def following(self, lane: Lane, error: GatewayError) -> Lane:

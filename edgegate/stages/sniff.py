@@ -12,7 +12,7 @@ from typing import Any
 import orjson
 
 from edgegate.dialects.base import HeaderList, Progress, Usage
-from edgegate.dialects.chat import count, read_usage
+from edgegate.dialects.chat import count, read_usage, tier_of
 from edgegate.taps import Outcome, Tap
 from edgegate.wire.sse import EventReader, EventTooLarge
 
@@ -97,6 +97,10 @@ def _take(holder: dict[str, Any], progress: Progress) -> None:
         progress.model = model
     usage = progress.usage
     found = holder.get("usage")
+    if "service_tier" in holder:  # OpenAI; Anthropic has it inside the usage
+        usage.tier = tier_of(holder["service_tier"])
+    elif isinstance(found, dict) and "service_tier" in found:
+        usage.tier = tier_of(found["service_tier"])
     if isinstance(found, dict):
         if "prompt_tokens" in found or "completion_tokens" in found:
             read_usage(found, usage)
@@ -107,6 +111,8 @@ def _take(holder: dict[str, Any], progress: Progress) -> None:
         elif isinstance(tokens := found.get("tokens"), dict):  # Cohere; what it bills (`billed_units`) is less
             _input_output(tokens, usage)
             usage.cached_tokens = min(count(found.get("cached_tokens")), usage.input_tokens)
+            if isinstance(billed := found.get("billed_units"), dict):
+                usage.billed = (count(billed.get("input_tokens")), count(billed.get("output_tokens")))
     gemini = holder.get("usageMetadata")
     if isinstance(gemini, dict):
         usage.input_tokens = count(gemini.get("promptTokenCount")) + count(gemini.get("toolUsePromptTokenCount")) or usage.input_tokens
@@ -114,6 +120,8 @@ def _take(holder: dict[str, Any], progress: Progress) -> None:
         usage.output_tokens = count(gemini.get("candidatesTokenCount")) + thoughts or usage.output_tokens
         usage.reasoning_tokens = thoughts or usage.reasoning_tokens
         usage.cached_tokens = count(gemini.get("cachedContentTokenCount")) or usage.cached_tokens
+        if isinstance(tier := gemini.get("serviceTier") or gemini.get("trafficType"), str):
+            usage.tier = tier_of(tier.removeprefix("ON_DEMAND_").lower())
         usage.reported = True
 
 

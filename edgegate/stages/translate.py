@@ -16,10 +16,11 @@ import orjson
 
 from edgegate.chain import Proceed
 from edgegate.config.stages import TranslateOptions
+from edgegate.dialects.amount import body_size
 from edgegate.dialects.base import Ask, Json, Operation, Progress, ProviderSide, Relocator, Reranker, TokenCounter, WireRequest
 from edgegate.dialects.native import edits_of, must_be_translated
 from edgegate.errors import GatewayError, Source, bad_request, provider_error
-from edgegate.exchange import Exchange, Reply
+from edgegate.exchange import STREAMED, Exchange, Reply
 from edgegate.routing.catalog import Target
 from edgegate.routing.passing import rewritten
 from edgegate.tokens.count import Estimator
@@ -36,7 +37,7 @@ NEUTRAL: Mapping[Operation, str] = {
 """The neutral form of operations whose form is not the chat."""
 
 OPENAI_STREAMS = frozenset({"openai.chat", "openai.completions"})
-GATEWAY_FIELDS = frozenset({"x-routing-strategy", "x-prefer-provider", "x-cache", "x-budget-key"})
+GATEWAY_FIELDS = frozenset({"x-routing-strategy", "x-prefer-provider", "x-cache", "x-budget-key", "max_cost_usd"})
 """Request fields that are meant for the gateway and never go on."""
 
 JSON = (b"content-type", b"application/json")
@@ -46,9 +47,9 @@ ESTIMATED = (b"x-edgegate-estimated", b"true")
 class Translate:
     """Writes `ex.wire`, `ex.decoder` and `ex.progress` for each attempt, and brings plain replies into the neutral form."""
 
-    def __init__(self, options: TranslateOptions) -> None:
+    def __init__(self, options: TranslateOptions, estimator: Estimator | None = None) -> None:
         self._strict = options.strict
-        self._estimator = Estimator()
+        self._estimator = estimator or Estimator()
 
     async def __call__(self, ex: Exchange, proceed: Proceed) -> Reply:
         target = ex.target
@@ -190,6 +191,8 @@ class Translate:
             reply.body = b'{"input_tokens":%d}' % side.counted(ask, body)
         else:
             reply.body = side.whole(ask, body, ex.progress)
+        if ex.operation in STREAMED and not ex.progress.usage.reported:
+            ex.progress.text_bytes = body_size(body)
 
 
 def _pass_through(ex: Exchange, target: Target) -> None:

@@ -8,7 +8,6 @@ One thread owns the connection, so calls run in order and the event loop never w
 from __future__ import annotations
 
 import asyncio
-import os
 import sqlite3
 import time
 from collections.abc import Callable, Collection
@@ -19,6 +18,7 @@ from typing import Any, TypeVar
 import orjson
 
 from edgegate.stores.base import STALE_S, Found, Kept, State, StoreError
+from edgegate.stores.files import make
 
 DEADLINE_S = 1.0
 OPEN_S = 10.0
@@ -63,7 +63,7 @@ class Answers:
         self._written = 0
         self._tidied = clock()
         if file:
-            os.close(os.open(file, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600))  # the files beside it get the same mode
+            make(file)
         self._db = sqlite3.connect(file or ":memory:", isolation_level=None, timeout=BUSY_MS / 1000)
         try:
             self._prepare()

@@ -38,6 +38,9 @@ PER_MESSAGE = 4
 PER_PICTURE = 765
 """A picture of 1024 x 1024 at gpt-4o: 85 and four tiles of 170. Its size would have to be decoded to know better."""
 
+LONGEST = 10_000
+"""Characters that are cut into tokens at once: the encoding's pattern cannot take much longer runs of blanks (tiktoken panics)."""
+
 PER_BYTE_OF_FILE = 1 / 24
 """Documents and audio as base64 text: about 1,500 tokens for a page of 36 kB."""
 
@@ -51,9 +54,10 @@ class Estimator:
 
     async def tokens(self, chat: Chat) -> int:
         """The input tokens of a chat: messages, tools, the response format's schema."""
-        return await asyncio.to_thread(self._count, chat)
+        return await asyncio.to_thread(self.count, chat)
 
-    def _count(self, chat: Chat) -> int:
+    def count(self, chat: Chat) -> int:
+        """The same, for a thread: it blocks."""
         with self._loading:  # one load for all that wait
             if self._encoding is None:
                 self._encoding = load()
@@ -71,7 +75,14 @@ def load() -> tiktoken.Encoding:
 
 
 def count_chat(encoding: tiktoken.Encoding, chat: Chat) -> int:
-    """See `Estimator.tokens`. Parts of any type are counted, known or not."""
+    """See `Estimator.tokens`."""
+    texts, rest = pieces_of(chat)
+    texts = [text[at : at + LONGEST] for text in texts for at in range(0, len(text), LONGEST)]
+    return round(rest) + sum(len(tokens) for tokens in encoding.encode_ordinary_batch(texts, num_threads=1))
+
+
+def pieces_of(chat: Chat) -> tuple[list[str], float]:
+    """The texts of a chat, and the tokens of what is no text. Parts of any type are counted, known or not."""
     texts: list[str] = []
     extra = 3.0
     for message in chat.get("messages") or []:
@@ -80,7 +91,7 @@ def count_chat(encoding: tiktoken.Encoding, chat: Chat) -> int:
             if name not in ("role", "cache_control", "thinking_blocks", "reasoning_details", "extra_content"):
                 extra += _gather(value, texts)
     texts += [orjson.dumps(chat[name]).decode() for name in ("tools", "functions", "response_format") if chat.get(name)]
-    return round(extra) + sum(len(tokens) for tokens in encoding.encode_ordinary_batch(texts, num_threads=1))
+    return texts, extra
 
 
 def _gather(value: Any, texts: list[str]) -> float:

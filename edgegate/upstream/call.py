@@ -105,6 +105,7 @@ class Call:
         "first",
         "head_only",
         "ready",
+        "sent",
         "stale",
         "uploading",
     )
@@ -130,6 +131,7 @@ class Call:
         self._decoder = decoder if decoder is not None else _Identity()
         self.head_only = head_only
         self.uploading = False  # a streamed request body is not all sent yet
+        self.sent = False  # a connection was there, and the request was being written to it
         self.stale = False  # set by a used connection that broke before the first byte of a reply
         self.first = (
             0.0  # monotonic seconds: the first meaningful event, or the head; finer than the loop's clock, which uvloop keeps in ms
@@ -161,6 +163,7 @@ class Call:
     def begin(self, connection: Connection) -> None:
         """The request is being written to this connection."""
         self._connection = connection
+        self.sent = True
         self._deadlines.add(self)
 
     def fail(self, error: GatewayError) -> None:
@@ -169,7 +172,7 @@ class Call:
 
     def restart(self) -> None:
         """Ready to be sent again, after `stale`. The total limit goes on."""
-        self.stale = False
+        self.stale = self.sent = False
         self._reset()
 
     def let_go(self) -> None:

@@ -95,8 +95,9 @@ def _name(got: Received) -> str:
 class Crew:
     """A gateway and its workers, by process id."""
 
-    def __init__(self, gateway: Gateway) -> None:
+    def __init__(self, gateway: Gateway, workers: int = WORKERS) -> None:
         self.gateway = gateway
+        self._workers = workers
 
     @property
     def pids(self) -> set[int]:
@@ -107,8 +108,8 @@ class Crew:
         """So many fresh connections to every worker."""
         found: dict[int, list[RawClient]] = {}
         end = time.monotonic() + 10
-        while len(found) < WORKERS or any(len(clients) < each for clients in found.values()):
-            assert time.monotonic() < end, f"connections went to {len(found)} of {WORKERS} workers"
+        while len(found) < self._workers or any(len(clients) < each for clients in found.values()):
+            assert time.monotonic() < end, f"connections went to {len(found)} of {self._workers} workers"
             clients = [RawClient(self.gateway.port) for _ in range(4)]
             for client in clients:
                 client.assert_usable()
@@ -152,7 +153,7 @@ class Crew:
     def kill(self, pid: int) -> None:
         """Kills a worker outright, and waits for the one that takes its place."""
         os.kill(pid, signal.SIGKILL)
-        until(lambda: pid not in self.pids and len(self.pids) == WORKERS, "another worker", 8)
+        until(lambda: pid not in self.pids and len(self.pids) == self._workers, "another worker", 8)
 
     def terminate(self) -> None:
         os.kill(self.gateway.pid, signal.SIGTERM)

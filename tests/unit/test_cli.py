@@ -5,6 +5,7 @@ import os
 import subprocess
 import sys
 import types
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -28,7 +29,7 @@ def served(monkeypatch: pytest.MonkeyPatch) -> list[Config]:
     """The configurations that a stand-in for the server was asked to serve; it returns 7."""
     configs: list[Config] = []
 
-    def serve(config: Config) -> int:
+    def serve(config: Config, read: Callable[[], Config], file: Path | None) -> int:
         configs.append(config)
         return 7
 
@@ -132,7 +133,8 @@ def test_config_show_hides_every_secret(capsys: pytest.CaptureFixture[str]) -> N
     out = capsys.readouterr().out
     assert SECRET not in out
     document = yaml.safe_load(out)
-    assert document["keys"] == [{"name": "app", "key": "***", "strict": False}]
+    [key] = document["keys"]
+    assert (key["name"], key["key"]) == ("app", "***")
     assert document["providers"]["openai"]["api_key"] == "***"
 
 
@@ -194,7 +196,7 @@ def test_simulate_serves_the_simulator(monkeypatch: pytest.MonkeyPatch, words: l
 
 
 def test_an_interrupted_command_ends_quietly(monkeypatch: pytest.MonkeyPatch, served: list[Config]) -> None:
-    def interrupt(config: Config) -> int:
+    def interrupt(config: Config, read: Callable[[], Config], file: Path | None) -> int:
         raise KeyboardInterrupt
 
     monkeypatch.setattr(sys.modules["edgegate.server.main"], "serve", interrupt)

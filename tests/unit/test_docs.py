@@ -421,7 +421,7 @@ def log_lines() -> list[dict[str, Any]]:
     ex = Exchange(
         id="r1", method="POST", path="/v1/chat/completions", query="", raw_headers=(), remote="", operation=Operation.CHAT,
         headers={"traceparent": f"00-{'a' * 32}-{'b' * 16}-01"}, client=ChatClient(), started=0.0, created=1,
-        body=b"{}", key=Key("app", b"", "tenant"), user="user", cache="miss", coalesced=True, replayed=True,
+        body=b"{}", key=Key("app", "tenant"), user="user", cache="miss", coalesced=True, replayed=True,
         status=502, outcome=Outcome.FAILED,
         error=GatewayError(502, "bad_reply", ""), dropped=["seed"], mapped=["tool_choice"],
     )  # fmt: skip
@@ -447,7 +447,7 @@ def test_the_log_fields_are_these() -> None:
 
 
 def test_the_events_are_these() -> None:
-    source = "".join((ROOT / "edgegate" / file).read_text() for file in ("observe/announce.py", "server/api.py"))
+    source = "".join((ROOT / "edgegate" / file).read_text() for file in ("observe/announce.py", "observe/alerts.py", "server/api.py"))
     assert source.count("emit(") == len(re.findall(r'emit\(f?"', source))
     kinds = set(re.findall(r'emit\("(\w+)"', source)) | {f"breaker_{state}" for state in BreakerState}
     rows = table(OPERATIONS, "event")
@@ -535,7 +535,7 @@ def test_these_paths_are_passed_through() -> None:
 
 # -- error codes
 
-OWN = ("server", "stages", "upstream", "routing", "wire", "chain.py", "errors.py")
+OWN = ("server", "stages", "upstream", "routing", "wire", "limiting", "ledger", "chain.py", "errors.py")
 """Where the gateway's own errors are made. Providers' codes come from `dialects`."""
 
 _CODE = re.compile(r"[a-z]+(?:_[a-z]+)*")
@@ -543,7 +543,7 @@ _CODE = re.compile(r"[a-z]+(?:_[a-z]+)*")
 
 def codes(tree: ast.AST) -> Iterator[str]:
     """The codes of the errors that a module makes: arguments of the makers of `GatewayError`, and tables named `_CODES`."""
-    makers = {"GatewayError": 1, "provider_error": 1}
+    makers = {"GatewayError": 1, "provider_error": 1, "Unpaid": 1, "kind": 1}
     for kind in ast.walk(tree):
         if isinstance(kind, ast.ClassDef) and [ast.unparse(base) for base in kind.bases] == ["GatewayError"]:
             makers[kind.name] = 1

@@ -99,8 +99,8 @@ CONNECTING = frozenset(
         "urlopen",
     }
 )
-CONNECTED = ("server", "upstream", "simulate", "stores")
-"""Parts that may open connections. A further client of a service is named here with its reason."""
+CONNECTED = ("server", "upstream", "simulate", "stores", "admin")
+"""Parts that may open connections. A further client of a service is named here with its reason. `admin` has a listener of its own."""
 
 FRONT = ("edgegate.server", "edgegate.cli")
 MAY_IMPORT_FRONT = ("edgegate.server", "edgegate.cli", "edgegate.__main__")

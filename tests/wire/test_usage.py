@@ -115,6 +115,35 @@ def test_openai_and_its_likes_by_their_totals(recording: Recording) -> None:
     check(recording, "openai", openai)
 
 
+def told_tiers(recording: Recording) -> set[str]:
+    """What a reply says of its service tier, under whatever name, in its own words."""
+    found = re.findall(rb'"(?:service_tier|serviceTier|trafficType)": ?"(\w+)"', recording.body)
+    return {tier.decode().lower() for tier in found}
+
+
+@corpus(
+    "openai/chat",
+    "groq/chat",
+    "openai/responses",
+    "anthropic/messages",
+    "gemini/generate",
+    "vertex/generate",
+    where=lambda r: bool(told_tiers(r)),
+)
+def test_recorded_tiers_are_the_usual_one(recording: Recording) -> None:
+    """None of those who recorded paid for another; what is read must not make one up."""
+    assert told_tiers(recording) <= {"default", "auto", "standard", "on_demand", "provisioned"}
+    vendor = recording.file.parent.name
+    if vendor in ("gemini", "vertex"):
+        dialect, readable = "gemini", whole_gemini(recording)
+    elif recording.file.name.startswith("responses"):
+        dialect, readable = "openai-responses", counted_responses(recording)
+    else:
+        dialect, readable = "anthropic" if vendor == "anthropic" else "openai", answered(recording)
+    if readable:
+        assert heard(dialect, recording).tier == ""
+
+
 def counted_responses(recording: Recording) -> bool:
     return answered(recording) and b'"status":"failed"' not in recording.body and responses(recording)[0] > 0
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
+from edgegate.dialects.amount import json_size, size
 from edgegate.dialects.anthropic.usage import Tally
 from edgegate.dialects.anthropic.words import finish_reason
 from edgegate.dialects.base import Json, Progress
@@ -49,6 +50,22 @@ def member(value: Json, name: str) -> Json:
     return inner
 
 
+def delta_size(value: Json) -> int:
+    """How much of the answer the delta of a content block brings. A signature is none of it."""
+    delta = value.get("delta")
+    if type(delta) is not dict:
+        return 0
+    text = delta.get("text") or delta.get("partial_json") or delta.get("thinking")
+    if type(text) is not str:
+        return 0
+    return len(text) if text.isascii() else size(text)
+
+
+def opening_size(block: Any) -> int:
+    """The same of a block that begins: compatible vendors may put all of it there."""
+    return json_size(block.get(_OPENING_TEXT.get(str(block.get("type")), "input"))) if type(block) is dict else 0
+
+
 class Noting:
     """Writes `progress` for the events that are not deltas, and decides what counts as the start of the answer."""
 
@@ -70,6 +87,7 @@ class Noting:
         """A block of text or thinking starts empty; any other kind of block is something the model has done."""
         block = member(value, "content_block")
         kind = str(block.get("type"))
+        self.progress.text_bytes += opening_size(block)
         if block.get(_OPENING_TEXT[kind]) if kind in _OPENING_TEXT else True:
             self.progress.started = True
         return block

@@ -17,7 +17,7 @@ from edgegate.dialects.anthropic.citations import annotation
 from edgegate.dialects.anthropic.custom import Stands
 from edgegate.dialects.anthropic.errors import event_error
 from edgegate.dialects.anthropic.frames import DELTA, deltas_only, documents
-from edgegate.dialects.anthropic.noting import OPENING, Malformed, Noting, Spoilt, document, member, name_of
+from edgegate.dialects.anthropic.noting import OPENING, Malformed, Noting, Spoilt, delta_size, document, member, name_of
 from edgegate.dialects.anthropic.reply import call_extra, finishing
 from edgegate.dialects.base import Ask, Json, Progress
 from edgegate.dialects.chat import DONE, ChunkWriter
@@ -201,6 +201,7 @@ class MessageStream:
         delta = value.get("delta")
         if type(delta) is not dict:
             raise Malformed("a content_block_delta of the provider's stream has no delta")
+        self._progress.text_bytes += delta_size(value)
         kind = delta.get("type")
         if kind == "text_delta":
             return self._text(delta.get("text"))

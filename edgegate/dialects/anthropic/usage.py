@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from edgegate.dialects.base import Json, Usage
-from edgegate.dialects.chat import count
+from edgegate.dialects.chat import count, tier_of
 
 _COUNTS = ("input_tokens", "output_tokens", "cache_creation_input_tokens", "cache_read_input_tokens")
 
@@ -36,6 +36,8 @@ class Tally:
         details = value.get("output_tokens_details")
         if isinstance(details, dict) and details.get("thinking_tokens") is not None:
             usage.reasoning_tokens = count(details["thinking_tokens"])
+        if value.get("service_tier") is not None:  # `message_delta` leaves it out
+            usage.tier = tier_of(value["service_tier"])
         usage.cached_tokens = counts["cache_read_input_tokens"]
         usage.cache_write_tokens = counts["cache_creation_input_tokens"] or self._minutes + self._hour
         usage.cache_write_1h_tokens = min(self._hour, usage.cache_write_tokens)

@@ -10,10 +10,10 @@ from __future__ import annotations
 
 from edgegate.dialects.anthropic.errors import event_error
 from edgegate.dialects.anthropic.frames import deltas_only, documents
-from edgegate.dialects.anthropic.noting import OPENING, Malformed, Noting, Spoilt, document, name_of
+from edgegate.dialects.anthropic.noting import OPENING, Malformed, Noting, Spoilt, delta_size, document, name_of, opening_size
 from edgegate.dialects.base import Progress
 from edgegate.dialects.failure import bad_reply, parsed
-from edgegate.dialects.spoilt import all_sound, check_end, leave_out, sound_events, start_of_event
+from edgegate.dialects.spoilt import check_end, leave_out, sound_events, sound_size, start_of_event
 from edgegate.taps import Outcome
 from edgegate.wire.sse import Event, EventReader, EventTooLarge, WholeEvents
 
@@ -45,8 +45,9 @@ class Watch:
         if not data:
             return data
         progress = self._progress
-        if progress.started and (number := deltas_only(data)) and all_sound(documents(data)):
+        if progress.started and (number := deltas_only(data)) and (size := sound_size(documents(data), delta_size)) >= 0:
             progress.events += number
+            progress.text_bytes += size
             return data
         spoilt = progress.spoilt
         out = self._read(data, self._reader.feed(data))
@@ -98,11 +99,14 @@ class Watch:
         value = document(event.data)
         progress.events += 1
         if name == "content_block_delta":
+            progress.text_bytes += delta_size(value)
             if not progress.started:
                 self._noting.block_delta(value)
         elif name == "content_block_start":
             if not progress.started:
                 self._noting.block_start(value)
+            else:
+                progress.text_bytes += opening_size(value.get("content_block"))
         elif name == "message_start":
             self._noting.message_start(value)
         elif name == "message_delta":

@@ -108,7 +108,7 @@ def chat_completion(ask: Ask, body: bytes, progress: Progress) -> bytes:
     fault = malformed(reason) if not content else None
     if fault is not None:
         raise fault
-    read_usage(reply.get("usage"), progress.usage)
+    read_usage(reply, progress.usage)
     progress.started = progress.finished = True
     progress.events += 1
     progress.model = ask.model

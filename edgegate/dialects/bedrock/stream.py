@@ -13,6 +13,7 @@ import binascii
 from dataclasses import dataclass, field
 from typing import Any
 
+from edgegate.dialects.amount import size
 from edgegate.dialects.base import Ask, Json, Progress
 from edgegate.dialects.bedrock.citations import annotation_of
 from edgegate.dialects.bedrock.errors import frame_error
@@ -116,7 +117,7 @@ class ConverseStream:
         progress.events += 1
         if progress.finished:
             if name == "metadata":
-                read_usage(event.get("usage"), progress.usage)
+                read_usage(event, progress.usage)
                 written.append(self._done())
         elif name == "contentBlockDelta":
             delta = event.get("delta")
@@ -131,7 +132,7 @@ class ConverseStream:
         elif name == "messageStop":
             self._stop(event, written)
         elif name == "metadata":
-            read_usage(event.get("usage"), progress.usage)
+            read_usage(event, progress.usage)
         return None
 
     def _start(self, index: Any, start: Any, written: list[bytes]) -> None:
@@ -172,6 +173,7 @@ class ConverseStream:
         if isinstance(call, dict):
             piece = call.get("input")
             if isinstance(piece, str) and piece:
+                self._progress.text_bytes += size(piece)
                 self._input(block, piece, written)
         elif isinstance(reasoning, dict):
             self._reasoning(block, reasoning, written)
@@ -183,6 +185,7 @@ class ConverseStream:
 
     def _text(self, key: int, text: str, written: list[bytes]) -> None:
         self._progress.started = True
+        self._progress.text_bytes += size(text)
         if key != self._text_key:
             self._text_key, self._text_start = key, self._length
         self._length += len(text)
@@ -206,6 +209,7 @@ class ConverseStream:
         text, signature = reasoning.get("text"), reasoning.get("signature")
         if isinstance(text, str) and text:
             self._progress.started = True
+            self._progress.text_bytes += size(text)
             self._keep(block, len(text))
             block.pieces.append(text)
             self._role(written)

@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
-from typing import Any
-
-from edgegate.dialects.base import Usage
-from edgegate.dialects.chat import count
+from edgegate.dialects.base import Json, Usage
+from edgegate.dialects.chat import count, tier_of
 
 
-def read_usage(value: Any, usage: Usage) -> None:
-    """Takes over a `usage` object, if it is one. The cache's counts have two names; older replies have neither."""
+def read_usage(holder: Json, usage: Usage) -> None:
+    """Takes over the `usage` object of a reply or of a `metadata` event, and the tier beside it. The cache's counts have two
+    names; older replies have neither."""
+    tier = holder.get("serviceTier")
+    if isinstance(tier, dict):
+        usage.tier = tier_of(tier.get("type"))
+    value = holder.get("usage")
     if not isinstance(value, dict):
         return
     usage.cached_tokens = count(value.get("cacheReadInputTokens", value.get("cacheReadInputTokenCount")))

@@ -13,6 +13,7 @@ from typing import Any
 
 import orjson
 
+from edgegate.dialects.amount import size
 from edgegate.dialects.base import Ask, Json, Progress
 from edgegate.dialects.chat import DONE, ChunkWriter, arguments_text
 from edgegate.dialects.cohere.citations import noted
@@ -120,6 +121,7 @@ class CohereStream:
         out = b""
         if thinking:
             self._progress.started = True
+            self._progress.text_bytes += size(thinking)
             out = self._role() + self._writer.reasoning(thinking)
         return out + self._text(piece_of(content, "text"), entries)
 
@@ -127,6 +129,7 @@ class CohereStream:
         if not text and not entries:
             return b""
         self._progress.started = True
+        self._progress.text_bytes += size(text)
         if entries:
             return self._role() + self._writer.delta({"content": text}, logprobs={"content": entries, "refusal": None})
         return self._writer.text(text) if self._told_role else self._role() + self._writer.text(text)
@@ -138,6 +141,7 @@ class CohereStream:
         function = call.get("function")
         function = function if isinstance(function, dict) else {}
         arguments = arguments_text(function)
+        self._progress.text_bytes += size(arguments)
         if kind == "tool-call-start":
             self._progress.started = True
             out = self._role() + self._filled()

@@ -26,6 +26,8 @@ def read_units(value: Any, usage: Usage) -> Json | None:
         usage.output_tokens = count(counts.get("output_tokens"))
         usage.cached_tokens = min(count(value.get("cached_tokens")), usage.input_tokens)
         usage.reported = True
+    if isinstance(billed, dict) and ("input_tokens" in billed or "output_tokens" in billed):
+        usage.billed = (count(billed.get("input_tokens")), count(billed.get("output_tokens")))
     return billed if isinstance(billed, dict) and billed else None
 
 

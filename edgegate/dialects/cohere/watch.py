@@ -9,9 +9,10 @@ from __future__ import annotations
 
 import re
 
-from edgegate.dialects.base import Progress
+from edgegate.dialects.amount import size
+from edgegate.dialects.base import Json, Progress
 from edgegate.dialects.failure import bad_reply, ended_early
-from edgegate.dialects.spoilt import all_sound, check_end, sound_events
+from edgegate.dialects.spoilt import check_end, sound_events, sound_size
 from edgegate.taps import Outcome, Tap
 from edgegate.wire.sse import EventTooLarge, WholeEvents
 
@@ -40,9 +41,12 @@ class Watch:
         except EventTooLarge as error:
             progress.error = bad_reply(f"the provider's stream holds {error}")
             return b""
-        if progress.started and not progress.finished and (number := _deltas(data)) and all_sound(data[len(_DELTA) : -2].split(_NEXT)):
-            progress.events += number
-            return data
+        if progress.started and not progress.finished and (number := _deltas(data)):
+            found = sound_size(data[len(_DELTA) : -2].split(_NEXT), _delta_size)
+            if found >= 0:
+                progress.events += number
+                progress.text_bytes += found
+                return data
         spoilt = progress.spoilt
         out = self._read(data)
         return out if progress.spoilt == spoilt else sound_events(out)
@@ -71,6 +75,15 @@ class Watch:
             at = blank.end()
         self._reader.feed(data[at:])
         return data
+
+
+def _delta_size(event: Json) -> int:
+    try:
+        content = event["delta"]["message"]["content"]
+        text = (content.get("text") or content.get("thinking") or "") if type(content) is dict else content
+        return len(text) if text.isascii() else size(text)
+    except (AttributeError, KeyError, TypeError):
+        return 0
 
 
 def _deltas(events: bytes) -> int:

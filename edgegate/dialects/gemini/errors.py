@@ -34,7 +34,7 @@ def error_body(error: GatewayError, request_id: str) -> bytes:
     if error.param:
         details.append({"@type": f"{_RPC}BadRequest", "fieldViolations": [{"field": error.param, "description": error.message}]})
     if error.retry_after_s is not None:
-        details.append({"@type": f"{_RPC}RetryInfo", "retryDelay": f"{error.retry_after_s:g}s"})
+        details.append({"@type": f"{_RPC}RetryInfo", "retryDelay": _seconds(error.retry_after_s)})
     domain = f"edgegate.{error.source}"
     info: Json = {"@type": f"{_RPC}ErrorInfo", "reason": error.code.upper(), "domain": domain}
     if request_id:
@@ -50,6 +50,11 @@ def error_line(error: GatewayError, request_id: str) -> bytes:
     if not body.startswith(b'{"error":') or b"\n" in body or b"\r" in body:
         body = orjson.dumps(orjson.loads(body))
     return body
+
+
+def _seconds(wait_s: float) -> str:
+    """A `google.protobuf.Duration` as JSON has it: never with an exponent, which a wait until the next month would get."""
+    return f"{wait_s:.3f}".rstrip("0").rstrip(".") + "s"
 
 
 def _own(body: bytes) -> bytes | None:

@@ -10,12 +10,24 @@ from typing import Any
 
 import orjson
 
+from edgegate.dialects.amount import size
 from edgegate.dialects.base import Json, Progress
 from edgegate.dialects.chat import count
 from edgegate.dialects.failure import bad_reply, parsed
 from edgegate.dialects.gemini.bare import BareDocument, Opening, is_bare
 from edgegate.dialects.gemini.faults import error_in, hidden_fault
-from edgegate.dialects.gemini.reading import Tally, block_of, candidates_of, finish_of, index_of, lone_event, parse, parts_in, reason_of
+from edgegate.dialects.gemini.reading import (
+    Tally,
+    block_of,
+    candidates_of,
+    finish_of,
+    index_of,
+    lone_event,
+    parse,
+    part_size,
+    parts_in,
+    reason_of,
+)
 from edgegate.dialects.spoilt import check_end, document, sound_events, start_of_event
 from edgegate.errors import GatewayError
 from edgegate.taps import Outcome
@@ -23,12 +35,13 @@ from edgegate.wire.sse import EventReader, EventTooLarge, WholeEvents
 
 
 class Notes:
-    """Takes down what replies say, one GenerateContentResponse after the other."""
+    """Takes down what replies say, one GenerateContentResponse after the other. `streamed`: how much text they hold, too."""
 
-    __slots__ = ("_called", "_open", "_progress", "_tally")
+    __slots__ = ("_called", "_open", "_progress", "_streamed", "_tally")
 
-    def __init__(self, progress: Progress) -> None:
+    def __init__(self, progress: Progress, *, streamed: bool) -> None:
         self._progress = progress
+        self._streamed = streamed
         self._tally = Tally()
         self._open: dict[int, bool] = {}  # candidate -> not finished yet
         self._called: set[int] = set()
@@ -46,8 +59,11 @@ class Notes:
             for part in parts_in(candidate):
                 if "functionCall" in part:
                     self._called.add(index)
-                if part.get("text") != "":
+                text = part.get("text")
+                if text != "":
                     progress.started = True
+                if self._streamed:
+                    progress.text_bytes += size(text) if type(text) is str else part_size(part)
             reason = reason_of(candidate)
             self._open[index] = not reason and self._open.get(index, True)
             if reason:
@@ -67,7 +83,7 @@ class Watcher:
 
     def __init__(self, progress: Progress) -> None:
         self._progress = progress
-        self._notes = Notes(progress)
+        self._notes = Notes(progress, streamed=True)
         self._whole = WholeEvents()
         self._reader = EventReader()
         self._bare: BareDocument | None = None
@@ -162,7 +178,7 @@ def glance_at(body: bytes, progress: Progress) -> None:
         value = orjson.loads(body)
     except orjson.JSONDecodeError:
         raise bad_reply("Gemini's reply is not JSON") from None
-    notes = Notes(progress)
+    notes = Notes(progress, streamed=False)
     replies = value if isinstance(value, list) else [value]
     held = False
     for reply in replies:

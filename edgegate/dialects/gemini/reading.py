@@ -9,8 +9,9 @@ from typing import Any
 
 import orjson
 
+from edgegate.dialects.amount import answer_size
 from edgegate.dialects.base import Ask, Json, Usage
-from edgegate.dialects.chat import count
+from edgegate.dialects.chat import count, tier_of
 from edgegate.dialects.failure import bad_reply
 from edgegate.dialects.gemini.faults import error_in, hidden_fault
 
@@ -68,6 +69,10 @@ class Tally:
             self._tools = count(value)
         if (value := get("cachedContentTokenCount")) is not None:
             self._cached = count(value)
+        if (value := get("serviceTier")) is not None:
+            usage.tier = tier_of(value.lower() if isinstance(value, str) else value)
+        elif (value := get("trafficType")) is not None:  # Vertex: ON_DEMAND, ON_DEMAND_FLEX, PROVISIONED_THROUGHPUT, ...
+            usage.tier = tier_of(value.removeprefix("ON_DEMAND_").lower() if isinstance(value, str) else value)
         usage.input_tokens = self._prompt + self._tools
         usage.output_tokens = self._answer + self._thoughts
         usage.cached_tokens = self._cached
@@ -129,6 +134,11 @@ def parts_in(candidate: Json) -> list[Json]:
     if type(parts) is list and len(parts) == 1 and type(parts[0]) is dict:
         return parts
     return [part for part in parts if isinstance(part, dict)] if isinstance(parts, list) else []
+
+
+def part_size(part: Json) -> int:
+    """How much of the answer a part is: text, thoughts, a call's arguments, code to be run."""
+    return answer_size({"content": part})
 
 
 def index_of(candidate: Json, position: int) -> int:

@@ -12,6 +12,7 @@ from __future__ import annotations
 
 from typing import Any
 
+from edgegate.dialects.amount import size
 from edgegate.dialects.base import Ask, Json, Progress
 from edgegate.dialects.chat import DONE, ChunkWriter
 from edgegate.dialects.failure import bad_reply, parsed
@@ -31,6 +32,7 @@ from edgegate.dialects.gemini.reading import (
     index_of,
     logprobs_of,
     lone_event,
+    part_size,
     parts_in,
     reason_of,
     told_besides,
@@ -189,6 +191,7 @@ class ChatStream:
         for part in parts_in(candidate):
             text = part.get("text")
             if isinstance(text, str) and text and "thoughtSignature" not in part and not part.get("thought"):  # nearly every part
+                self._progress.text_bytes += size(text)
                 if self._grounded:
                     state.text.append(text)
                 if logprobs is not None:
@@ -197,6 +200,7 @@ class ChatStream:
                 else:
                     out.append(writer.delta({"content": text}, state.index) if state.index else writer.text(text))
             else:
+                self._progress.text_bytes += part_size(part)
                 self._part(writer, part, text, state, out)
         if logprobs is not None:  # a piece of probabilities without a piece of text
             out.append(writer.delta({}, state.index, logprobs=logprobs))

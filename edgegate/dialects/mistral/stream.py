@@ -11,6 +11,7 @@ from __future__ import annotations
 
 import orjson
 
+from edgegate.dialects.amount import delta_size, size
 from edgegate.dialects.base import Ask, Json, Progress
 from edgegate.dialects.chat import DONE, ChunkWriter, arguments_text, read_usage
 from edgegate.dialects.failure import bad_reply, ended_early
@@ -105,6 +106,7 @@ class MistralStream:
             plain = False
         if plain and self._writer is not None:
             progress.started = True
+            progress.text_bytes += size(text)
             self._choices[0].length += len(text)
             return self._writer.text(text)
         return self._chunk(chunk)
@@ -166,6 +168,7 @@ class MistralStream:
             more["logprobs"] = logprobs
         for piece in deltas_of(delta.get("content"), state.length):
             self._progress.started = True
+            self._progress.text_bytes += delta_size(piece)
             text = piece.get("content")
             if text:
                 state.length += len(text)
@@ -204,6 +207,7 @@ class MistralStream:
     def _call(self, call: Json, function: Json, state: _Choice, index: int, writer: ChunkWriter) -> bytes:
         """A whole call, or a further piece of one: what has a new id, or a name, is a new call."""
         id, name, arguments = real_id(call), function.get("name"), arguments_text(function)
+        self._progress.text_bytes += size(arguments)
         given = call.get("index")
         known = state.ids.get(id) if id else None
         if known is None and not name and state.calls and (not id or given in state.indexes):

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import orjson
 
+from edgegate.dialects.amount import size
 from edgegate.dialects.base import Ask, Json, Progress
 from edgegate.dialects.chat import DONE, ChunkWriter
 from edgegate.dialects.failure import bad_reply
@@ -78,6 +79,7 @@ class OllamaStream:
             plain = False
         if plain and self._writer is not None:
             progress.started = True
+            progress.text_bytes += size(text)
             return self._writer.text(text)
         error = error_inside(reply)
         return self._fail(error) if error is not None else self._reply(reply)
@@ -110,9 +112,11 @@ class OllamaStream:
         thinking, text, calls = message.get("thinking"), message.get("content"), message.get("tool_calls")
         if isinstance(thinking, str) and thinking:
             self._progress.started = True
+            self._progress.text_bytes += size(thinking)
             out.append(writer.reasoning(thinking))
         if isinstance(text, str) and text:
             self._progress.started = True
+            self._progress.text_bytes += size(text)
             out.append(writer.delta({"content": text}, logprobs=logprobs) if logprobs else writer.text(text))
         if images := images_of(message):
             self._progress.started = True
@@ -123,6 +127,7 @@ class OllamaStream:
                 self._progress.error = bad_reply("Ollama's stream holds a tool call without a name")
                 return
             self._progress.started = True
+            self._progress.text_bytes += size(found[-1])
             out.append(writer.call(self._calls, *found))
             self._calls += 1
 

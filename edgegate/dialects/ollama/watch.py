@@ -10,10 +10,11 @@ from __future__ import annotations
 
 import orjson
 
-from edgegate.dialects.base import Ask, Progress
+from edgegate.dialects.amount import size
+from edgegate.dialects.base import Ask, Json, Progress
 from edgegate.dialects.failure import bad_reply
 from edgegate.dialects.ollama.stream import OllamaStream
-from edgegate.dialects.spoilt import all_sound, check_end, sound_lines
+from edgegate.dialects.spoilt import check_end, sound_lines, sound_size
 from edgegate.taps import Outcome
 from edgegate.wire.ndjson import LineTooLarge, WholeLines
 
@@ -66,9 +67,12 @@ class Watch:
         progress = self._progress
         if progress.started:
             lines = data.count(b"\n")
-            if data.count(_GOING_ON) == lines and not any(word in data for word in _PARSED) and all_sound(data.split(b"\n")[:-1]):
-                progress.events += lines
-                return data
+            if data.count(_GOING_ON) == lines and not any(word in data for word in _PARSED):
+                found = sound_size(data.split(b"\n")[:-1], _line_size)
+                if found >= 0:
+                    progress.events += lines
+                    progress.text_bytes += found
+                    return data
         at = 0
         while at < len(data):
             end = data.index(b"\n", at) + 1
@@ -81,3 +85,13 @@ class Watch:
                 self._over = True
                 return data if at == len(data) else data[:at]
         return data
+
+
+def _line_size(line: Json) -> int:
+    """Of a line of `/api/chat`, or of `/api/generate`, where the texts stand at the top."""
+    said = line.get("message") or line
+    try:
+        text = said.get("content") or said.get("response") or said.get("thinking") or ""
+        return len(text) if text.isascii() else size(text)
+    except AttributeError:
+        return 0

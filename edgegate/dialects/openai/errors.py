@@ -29,6 +29,9 @@ _TYPES: Mapping[int, str] = {
     429: "rate_limit_error",
 }
 
+_TYPES_OF_CODES: Mapping[str, str] = {"budget_exceeded": "insufficient_quota"}
+"""Where a code says more than the status: OpenAI's own word for money that is used up."""
+
 _CODES: Mapping[int, str] = {
     400: "invalid_request",
     401: "invalid_api_key",
@@ -100,7 +103,7 @@ def render(error: GatewayError) -> bytes:
     kind = details.get("type")
     body: Json = {
         "message": error.message,
-        "type": kind if isinstance(kind, str) and kind else type_of(error.status),
+        "type": kind if isinstance(kind, str) and kind else _TYPES_OF_CODES.get(error.code) or type_of(error.status),
         "param": error.param,
         "code": error.code or None,
     }

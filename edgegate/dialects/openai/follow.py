@@ -11,8 +11,9 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
+from edgegate.dialects.amount import choice_size
 from edgegate.dialects.base import Chat, Json, Progress
-from edgegate.dialects.chat import read_usage
+from edgegate.dialects.chat import read_usage, tier_of
 from edgegate.dialects.openai.errors import from_event, hidden_error
 from edgegate.dialects.spoilt import check_end
 from edgegate.errors import GatewayError, provider_error
@@ -101,6 +102,7 @@ class Follower:
             progress.model = chunk["model"]
         for choice in choices_of(chunk):
             index = index_of(choice)
+            progress.text_bytes += choice_size(choice)
             if "finish_reason" in choice:
                 self._reasons = True
             reason = reason_of(choice)
@@ -137,6 +139,8 @@ class Follower:
         usage = usage_in(chunk)
         if usage:
             read_usage(usage, self.progress.usage)
+        if "service_tier" in chunk:
+            self.progress.usage.tier = tier_of(chunk["service_tier"])
 
 
 def usage_in(chunk: Json) -> Json | None:

@@ -11,7 +11,7 @@ from typing import Any
 import orjson
 
 from edgegate.dialects.base import Ask, Json, Progress
-from edgegate.dialects.chat import read_usage
+from edgegate.dialects.chat import read_usage, tier_of
 from edgegate.dialects.failure import bad_reply, check_content
 from edgegate.dialects.openai.errors import from_event, hidden_error
 from edgegate.dialects.openai.follow import BROKEN, broken, choices_of, index_of, reason_of, usage_in
@@ -59,6 +59,8 @@ def glance(body: bytes, progress: Progress) -> None:
     if usual and reason in PLAIN_REASONS and read_usage(usage, progress.usage):
         progress.finish_reason = reason
         progress.model = model
+        if "service_tier" in value:
+            progress.usage.tier = tier_of(value["service_tier"])
         progress.events = 1
         progress.started = progress.finished = True
     else:
@@ -104,6 +106,7 @@ def _settled(reply: Json, progress: Progress) -> None:
     model = reply.get("model")
     if isinstance(model, str):
         progress.model = model
+    progress.usage.tier = tier_of(reply.get("service_tier"))
     progress.events = 1
     progress.started = progress.finished = True
 

@@ -16,6 +16,7 @@ import re
 
 import orjson
 
+from edgegate.dialects.amount import choice_size, delta_size, size
 from edgegate.dialects.base import Json, Progress
 from edgegate.dialects.chat import DONE
 from edgegate.dialects.failure import bad_reply, parsed
@@ -50,9 +51,13 @@ class PassThrough:
         self._clear = False
 
     def feed(self, data: bytes) -> bytes:
-        if self._clear and data.find(b"\n") == len(data) - 2 and data[-1] == 10 and _usual(data, self._running):  # one event: the rule
-            self._progress.events += 1
-            return data
+        if self._clear and data.find(b"\n") == len(data) - 2 and data[-1] == 10:  # one event: the rule
+            size = _usual(data, self._running)
+            if size >= 0:
+                progress = self._progress
+                progress.events += 1
+                progress.text_bytes += size
+                return data
         if self._stray is not None:
             data = self._first(data)
         if self._over:
@@ -100,8 +105,9 @@ class PassThrough:
             started = self._progress.started and not self._over
             kept = []
             for block in blocks:
-                if started and b"\n" not in block and _usual(block, self._running):
+                if started and b"\n" not in block and (size := _usual(block, self._running)) >= 0:
                     self._progress.events += 1
+                    self._progress.text_bytes += size
                     kept.append(block)
                     continue
                 if self._event(block):
@@ -156,13 +162,21 @@ class PassThrough:
         self._clear = False
 
 
-def _usual(event: bytes, running: set[int]) -> bool:
-    """Whether this line is the usual chunk of a running answer: one choice, no finish reason, no usage, no error."""
+def _usual(event: bytes, running: set[int]) -> int:
+    """The size of the usual chunk of a running answer, if this line is one: one choice, no finish reason, no usage, no error. Else -1."""
     if not event.startswith(b"data: {"):
-        return False
+        return -1
     try:
         chunk = _loads(event[6:])
         (choice,) = chunk["choices"]
-        return choice["finish_reason"] is None and choice["index"] in running and "error" not in chunk and chunk.get("usage") is None
-    except (KeyError, ValueError, TypeError):
-        return False  # another shape, or not JSON
+        if choice["finish_reason"] is None and choice["index"] in running and "error" not in chunk and chunk.get("usage") is None:
+            delta = choice.get("delta")
+            if not delta:
+                return choice_size(choice)
+            text = delta.get("content")
+            if text and len(delta) == 1:  # nearly always
+                return len(text) if text.isascii() else size(text)
+            return delta_size(delta)
+    except (AttributeError, KeyError, ValueError, TypeError):
+        pass  # another shape, or not JSON
+    return -1

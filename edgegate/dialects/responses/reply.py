@@ -9,7 +9,7 @@ from __future__ import annotations
 import orjson
 
 from edgegate.dialects.base import Ask, Json, Progress
-from edgegate.dialects.chat import usage_json
+from edgegate.dialects.chat import tier_of, usage_json
 from edgegate.dialects.failure import bad_reply
 from edgegate.dialects.openai.reply import parsed
 from edgegate.dialects.responses.faults import response_failure
@@ -95,6 +95,7 @@ def _noted(response: Json, progress: Progress) -> None:
     called = any(kind_of(item) in CALLS for item in output) if isinstance(output, list) else False
     progress.finish_reason = finish_of(response, called)
     read_usage(response.get("usage"), progress.usage)
+    progress.usage.tier = tier_of(response.get("service_tier"))
     model = response.get("model")
     if isinstance(model, str):
         progress.model = model

@@ -6,6 +6,7 @@ import re
 from typing import Any
 
 from edgegate.dialects.base import Json, Progress
+from edgegate.dialects.chat import tier_of
 from edgegate.dialects.responses.faults import response_failure
 from edgegate.dialects.responses.output import text_of
 from edgegate.dialects.responses.usage import read_usage
@@ -89,6 +90,7 @@ def note_response(response: Any, progress: Progress) -> Json:
     if isinstance(model, str) and model:
         progress.model = model
     read_usage(response.get("usage"), progress.usage)
+    progress.usage.tier = tier_of(response.get("service_tier"))
     return response
 
 

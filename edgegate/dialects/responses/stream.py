@@ -72,7 +72,11 @@ class ResponsesStream(EventStream):
         if not progress.started and means_something(kind, value):
             progress.started = True
         handler = HANDLERS.get(kind)
-        return handler(self, value) if handler is not None else b""
+        if handler is None:
+            return b""
+        out = handler(self, value)
+        progress.text_bytes = self._telling.size
+        return out
 
     def _response(self, value: Json) -> bytes:
         response = note_response(value.get("response"), self._progress)

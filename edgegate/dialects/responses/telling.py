@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from typing import Any
 
+from edgegate.dialects.amount import size
 from edgegate.dialects.base import Ask, Json
 from edgegate.dialects.chat import ChunkWriter
 from edgegate.dialects.responses.output import (
@@ -61,8 +62,8 @@ class Item:
 
 
 class Telling:
-    """`length`: characters of the answer's text; `refused`, `thought`, `detailed`: a refusal, reasoning, and what of it must be
-    sent back were told; `places`: of the messages (see `output.py`)."""
+    """`size`: bytes of all that was said; `length`: characters of the answer's text; `refused`, `thought`, `detailed`: a refusal,
+    reasoning, and what of it must be sent back were told; `places`: of the messages (see `output.py`)."""
 
     __slots__ = (
         "_ask",
@@ -77,6 +78,7 @@ class Telling:
         "length",
         "places",
         "refused",
+        "size",
         "thought",
         "writer",
     )
@@ -90,6 +92,7 @@ class Telling:
         self.writer = ChunkWriter(ask.id, ask.created, ask.model)
         self.led = False  # the first message's place was told
         self.places: list[Json] = []
+        self.size = 0
         self.length = 0
         self.refused = False
         self.thought = False
@@ -180,6 +183,7 @@ class Telling:
     def text(self, part: Part, piece: str, logprobs: Any) -> bytes:
         """The frequent event."""
         out = b"" if self.led else self.lead()
+        self.size += size(piece)
         part.said += len(piece)
         self.length += len(piece)
         if logprobs:
@@ -189,6 +193,7 @@ class Telling:
 
     def refusal(self, part: Part, piece: str) -> bytes:
         part.said += len(piece)
+        self.size += size(piece)
         self.refused = True
         return self.lead() + self.writer.delta({"refusal": piece})
 
@@ -224,6 +229,7 @@ class Telling:
             return b""
         apart = "\n\n" if self.thought and not part.said else ""
         part.said += len(text)
+        self.size += size(text)
         self.thought = True
         return self.role() + self.writer.reasoning(apart + text)
 
@@ -248,6 +254,7 @@ class Telling:
 
     def argument(self, item: Item, piece: str) -> bytes:
         item.said += len(piece)
+        self.size += size(piece)
         if item.kind == "function_call":
             return self.writer.arguments(item.number, piece)
         return self.writer.delta({"tool_calls": [{"index": item.number, "custom": {"input": piece}}]})

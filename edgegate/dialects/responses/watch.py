@@ -11,13 +11,14 @@ from __future__ import annotations
 
 import re
 
+from edgegate.dialects.amount import answer_size, size
 from edgegate.dialects.base import Json, Progress
 from edgegate.dialects.failure import bad_reply, parsed
 from edgegate.dialects.openai.stray import EventStream
 from edgegate.dialects.responses.faults import ended_early, event_failure
 from edgegate.dialects.responses.output import CALLS, finish_of, kind_of
 from edgegate.dialects.responses.signs import ENDS, PINGS, document, ended, kind_of_event, means_something, note_response, output_of
-from edgegate.dialects.spoilt import all_sound, check_end, sound_events
+from edgegate.dialects.spoilt import check_end, sound_events, sound_size
 from edgegate.taps import Outcome
 from edgegate.wire.sse import Event, EventReader, WholeEvents
 
@@ -85,8 +86,12 @@ class ResponsesWatch(EventStream):
                 stop = run.find(b"\n\n", start)
                 if stop < 0:
                     break
-                if progress.started and run.startswith(_USUAL, start) and all_sound([run[run.find(b"\n", start) + 7 : stop]]):
+                found = -1
+                if progress.started and run.startswith(_USUAL, start):
+                    found = sound_size([run[run.find(b"\n", start) + 7 : stop]], _delta_size)
+                if found >= 0:
                     progress.events += 1
+                    progress.text_bytes += found
                 elif not self._event(run[start:stop]):
                     return run[:start]
                 start = stop + 2
@@ -128,6 +133,7 @@ class ResponsesWatch(EventStream):
                 self._called = self._called or kind_of(value.get("item")) in CALLS
             elif "response" in value:
                 note_response(value["response"], progress)
+            progress.text_bytes += _delta_size(value)
             if not progress.started and means_something(kind, value):
                 progress.started = True
 
@@ -141,6 +147,16 @@ class ResponsesWatch(EventStream):
         if error is not None and not progress.started:
             progress.error = error
             return
+        if not progress.usage.reported:  # not every vendor writes deltas
+            progress.text_bytes = max(progress.text_bytes, answer_size({"output": items}))
         called = self._called or any(kind_of(item) in CALLS for item in items)
         progress.started = progress.finished = True
         progress.finish_reason = "error" if error is not None else finish_of(response, called)
+
+
+def _delta_size(value: Json) -> int:
+    """Only deltas count: what else holds text says it again."""
+    piece = value.get("delta")
+    if type(piece) is not str:
+        return 0
+    return len(piece) if piece.isascii() else size(piece)

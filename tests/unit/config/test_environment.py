@@ -109,11 +109,11 @@ def test_the_life_of_cache_entries_means_nothing_without_a_cache() -> None:
     assert "cache" not in stages(loaded)
 
 
-def test_cache_enabled_adds_the_stage_after_auth_and_its_options_apply() -> None:
+def test_cache_enabled_adds_the_stage_after_auth_and_limits_and_its_options_apply() -> None:
     loaded = with_env({"CACHE_ENABLED": "true", "CACHE_TTL": "60", "CACHE_MAX_ITEMS": "7"})
     assert problems(loaded) == []
-    assert stages(loaded)[:3] == ["auth", "cache", "idempotency"]
-    assert loaded.config.chain[1] == StageOptions("cache", CacheOptions(ttl=60, max_entries=7))  # type: ignore[arg-type]
+    assert stages(loaded)[:4] == ["auth", "limits", "cache", "idempotency"]
+    assert loaded.config.chain[2] == StageOptions("cache", CacheOptions(ttl=60, max_entries=7))  # type: ignore[arg-type]
 
 
 def test_cache_enabled_adds_nothing_twice_and_comes_first_without_auth() -> None:

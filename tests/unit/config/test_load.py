@@ -11,7 +11,7 @@ from edgegate.config.load import Loaded, find, load, read
 from edgegate.config.model import Config, KeyOptions, ProviderOptions, ServerOptions, StageOptions, TimeoutOptions
 from edgegate.config.option import Secret
 from edgegate.config.problems import ConfigError
-from edgegate.config.stages import AuthOptions, CacheOptions, ForwardOptions
+from edgegate.config.stages import DEFAULT_CHAIN, AuthOptions, CacheOptions, ForwardOptions
 
 Written = Callable[..., Loaded]
 
@@ -53,7 +53,7 @@ GOOD: list[tuple[str, Callable[[Config], Any], Any]] = [
     ("providers: {openai: {relay: off}}", lambda c: c.providers["openai"].relay, False),
     ("chain: [forward]", lambda c: c.chain, (StageOptions("forward", ForwardOptions()),)),
     ("chain: [{auth: }, {cache: {ttl: 60}}, forward]", lambda c: [s.options for s in c.chain[:2]], [AuthOptions(), CacheOptions(ttl=60)]),  # type: ignore[arg-type]
-    ("", lambda c: [s.name for s in c.chain], ["auth", "idempotency", "route", "failover", "translate", "forward", "meter"]),
+    ("", lambda c: [s.name for s in c.chain], list(DEFAULT_CHAIN)),
     ("server: &s {workers: 2}\nmetrics: {max_series: 5}", lambda c: c.server.workers, 2),
 ]
 
@@ -70,7 +70,11 @@ BAD = [
     ("sevrer: {}", "1:1: sevrer: no such option; did you mean `server`?"),
     ("server:\n  litsen: x", "2:3: server.litsen: no such option; did you mean `listen`?"),
     ("server:\n  port: 80", "2:3: server.port: no such option; the port is part of `server.listen`"),
-    ("cache: {}", "1:1: cache: no such option; known are chain, keys, log, metrics, models, prices, providers, server"),
+    (
+        "cache: {}",
+        "1:1: cache: no such option; known are admin, alerts, budgets, chain, keys, limits, log, metrics, models, prices, providers, "
+        "server, store",
+    ),
     ("server: text", "1:9: server: expected options, as `name: value`, got text"),
     ("server: [a]", "1:9: server: expected options, as `name: value`, got a list"),
     ("server: {workers: 010}", "1:19: server.workers: expected a whole number without leading zeros, got `010`"),
@@ -105,7 +109,8 @@ BAD = [
     ("prices: {models: {m: {input: 1}}}", "1:19: prices.models.m: `output` is missing"),
     (
         "prices: {models: {m: {input: 1, output: 1, foo: 1}}}",
-        "1:19: prices.models.m: no price is called `foo`; there are input, output, cached, cache_write, cache_write_1h, reasoning",
+        "1:19: prices.models.m: no price is called `foo`; there are input, output, cached, cache_write, cache_write_1h, reasoning, "
+        "input_audio, output_audio, also with a tier before it: `batch_input`",
     ),
     ("prices: {file: /nope.json}", "1:16: prices.file: cannot be read: No such file or directory"),
     ("chain: forward", "1:8: chain: expected a list of stages, such as `- auth`"),

@@ -318,7 +318,7 @@ def exchange(
     )
 
 
-def auth(*secrets: str, trusted: tuple[str, ...] = (), **options: bool) -> Auth:
+def auth(*secrets: str, trusted: tuple[str, ...] = (), **options: Any) -> Auth:
     """An auth stage that knows keys named `key-1`, ..."""
     return Auth(AuthOptions(**options), build_keys([KeyOptions(key=Secret(secret)) for secret in secrets]), trusted)
 

@@ -199,6 +199,7 @@ async def test_drained_work_is_cut_and_metered_when_the_time_is_over(streamed: b
             await app.gateway.drain()
             await script.closed_early.wait()
         assert app.gateway.gate.in_flight == 0
+        await until(lambda: bool(app.lines()))
         assert [(line["outcome"], line["attempt_outcome"]) for line in app.lines()] == [("client_gone", "drained")]
 
 

@@ -21,7 +21,7 @@ from edgegate.routing.catalog import Plan, Target
 from edgegate.routing.catalog import Provider as Place
 from edgegate.simulate import start
 from edgegate.stages.failover import Failover
-from tests.unit.core.parts import CHAT, STREAM, Clock, Deaf, Provider, chunk, completion, exchange, live, providers, reply, sse
+from tests.unit.core.parts import CHAT, STREAM, Clock, Deaf, Provider, chunk, completion, exchange, live, providers, reply, sse, until
 
 
 def target(name: str, tier: int = 0, **more: Any) -> Target:
@@ -590,6 +590,7 @@ async def test_a_silent_provider_is_left_for_the_next(tmp_path: Path) -> None:
         config = {"chain": chain, "models": TO_TWO, "providers": providers(one.url, two.url)}
         async with live(config, tmp_path) as gateway:
             status, _, headers = await gateway.post()
+            await until(lambda: bool(gateway.lines("attempt")))
             (first,) = gateway.lines("attempt")
     assert (status, headers["x-edgegate-provider"]) == (200, "two")
     assert first["attempt_outcome"] == "timeout"

@@ -188,10 +188,10 @@ async def test_nothing_is_left_behind(tmp_path: Path, seed: int, hedge: bool, dr
                 assert [lane.in_flight for lane in state.lanes] == [0, 0]
                 assert not state.breaker._out, "a ticket was not given back"
             stages = {type(stage).__name__: stage for stage in gateway.gateway._resources}
-            assert not stages["Failover"].tasks  # type: ignore[attr-defined]
+            await until(lambda: not stages["Failover"].tasks)  # type: ignore[attr-defined]
             assert not stages["Failover"]._freed  # type: ignore[attr-defined]
             if coalesce:
-                assert not stages["Coalesce"].tasks  # type: ignore[attr-defined]
+                await until(lambda: not stages["Coalesce"].tasks)  # type: ignore[attr-defined]
                 assert not stages["Coalesce"]._flights  # type: ignore[attr-defined]
             metrics = gateway.gateway.metrics
             assert metrics.queue_running.values[()] == 0

@@ -343,7 +343,8 @@ async def test_a_client_that_leaves_a_plain_call_ends_it_at_the_provider(tmp_pat
         await until(lambda: len(origin.seen) == 1)
         task.cancel()
         await asyncio.gather(task, return_exceptions=True)
-        await until(lambda: origin.open == 0 and len(gateway.lines()) == 1, 1)
+        await until(lambda: origin.open == 0, 1)
+        await until(lambda: len(gateway.lines()) == 1)
         (line,) = gateway.lines()
         assert (line["outcome"], line["attempt_outcome"]) == ("client_gone", "client_gone")
         assert gateway.gateway.gate.in_flight == 0

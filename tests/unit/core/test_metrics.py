@@ -51,6 +51,20 @@ def attempt(model: str = "gpt-4o", outcome: Outcome = Outcome.OK, provider: str 
     return made
 
 
+def test_over_workers_a_level_is_the_sum_the_largest_or_the_smallest() -> None:
+    here, there = Metrics(), Metrics()
+    for metrics, waiting, used, up in ((here, 3, 0.5, 1), (there, 4, 0.25, 0)):
+        metrics.ledger_waiting.set((), waiting)
+        metrics.budget_used.set(("team", "acme"), used)
+        metrics.store.set(("postgres",), up)
+    there.store.set(("redis",), 1)
+    samples = exposed(here, there.snapshot())
+    assert samples["edgegate_ledger_waiting_rows", ()] == 7
+    assert samples["edgegate_budget_used_ratio", (("rule", "team"), ("subject", "acme"))] == 0.5
+    assert samples["edgegate_store_up", (("store", "postgres"),)] == 0  # one that cannot reach it shows
+    assert samples["edgegate_store_up", (("store", "redis"),)] == 1
+
+
 def test_buckets_are_cumulative_and_end_with_all() -> None:
     metrics = Metrics()
     for seconds in (0.005, 0.01, 0.015, 1, 1000):

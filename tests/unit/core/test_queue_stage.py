@@ -114,7 +114,7 @@ class Desk:
 
 
 def key(name: str, priority: str = "", tenant: str = "") -> Key:
-    return Key(name, b"", tenant, priority=priority)
+    return Key(name, tenant, priority=priority)
 
 
 async def error_of(task: asyncio.Task[Reply]) -> GatewayError:
@@ -318,7 +318,7 @@ async def test_a_priority_that_is_none_is_a_400_also_when_a_slot_is_free(value: 
 
 def test_a_key_has_the_priority_that_is_configured() -> None:
     ring = build_keys([KeyOptions(key=Secret("a-secret-of-mine"), priority="high"), KeyOptions(key=Secret("another-secret"))])
-    assert [made.priority for made in map(ring.find, ("a-secret-of-mine", "another-secret")) if made] == ["high", ""]
+    assert [made.priority for name in ("a-secret-of-mine", "another-secret") if (made := ring.find(name, 0.0))] == ["high", ""]
 
 
 # -- tenants
@@ -747,4 +747,5 @@ async def test_at_the_end_of_the_drain_those_who_still_wait_are_told(tmp_path: P
             assert (status, json.loads(body)["error"]["code"], headers["retry-after"]) == (503, "draining", "1")
         assert slow.order == ["0"]
         assert depth(gateway) == gateway.gateway.metrics.queue_running.values[()] == 0
+        await gateway.gateway.gate.close_books()
         assert [line["outcome"] for line in gateway.lines()] == ["drained"] * 3

@@ -142,6 +142,7 @@ async def test_a_mix_of_requests_gets_what_the_bare_chain_gives(tmp_path: Path, 
         snapshot = gateway.gateway._board.snapshot(0.0)
         assert {shown["in_flight"] for shown in snapshot.values()} == {0}
         assert gateway.gateway.metrics.queue_running.values[()] == 0
+        await until(lambda: len(gateway.lines()) == len(requests))
         rows = gateway.lines("attempt") + [line for line in gateway.lines() if line["attempts"]]
         lines = gateway.lines()
         assert len(lines) == len(requests)

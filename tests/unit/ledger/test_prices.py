@@ -15,6 +15,7 @@ from hypothesis import strategies as st
 from edgegate.config.model import PriceOptions
 from edgegate.dialects.base import Usage
 from edgegate.ledger.prices import NANO_PER_USD, PriceError, Prices, Rate, cost_usd
+from edgegate.ledger.rates import TIERS
 
 MILLION = 1_000_000
 CATALOGUE: dict[str, Any] = json.loads(resources.files("edgegate.ledger").joinpath("prices.json").read_text())
@@ -25,8 +26,8 @@ def prices() -> Prices:
     return Prices.load(PriceOptions())
 
 
-def used(input: int, output: int, **parts: int) -> Usage:
-    return Usage(input_tokens=input, output_tokens=output, reported=True, **parts)
+def used(input: int, output: int, billed: tuple[int, int] | None = None, tier: str = "", **parts: int) -> Usage:
+    return Usage(input_tokens=input, output_tokens=output, reported=True, tier=tier, billed=billed, **parts)
 
 
 def configured(**models: dict[str, float]) -> Prices:
@@ -86,9 +87,7 @@ def test_a_dated_model_with_a_price_of_its_own_keeps_it(prices: Prices) -> None:
     assert (old.input, new.input) == (5_000_000, 2_500_000)
 
 
-@pytest.mark.parametrize(
-    "model", ["", "gpt-", "gpt-99", "llama3.2", "gpt-4o-audio-preview", "deepseek-v4-flash", "gpt-4o-2024-08", "-latest"]
-)
+@pytest.mark.parametrize("model", ["", "gpt-", "gpt-99", "llama3.2", "gpt-4o-audio", "deepseek-v4-flash", "gpt-4o-2024-08", "-latest"])
 def test_a_model_that_is_not_listed_has_an_unknown_cost_not_zero(prices: Prices, model: str) -> None:
     assert prices.rate(model) is None
     assert prices.cost_nano(used(10, 10), model) is None
@@ -145,7 +144,7 @@ def test_a_configured_price_for_the_provider_wins_over_one_for_the_model() -> No
 
 def test_parts_without_a_price_cost_what_they_are_part_of() -> None:
     own = configured(m={"input": 2, "output": 10})
-    assert own.rate("m") == Rate(2_000_000, 10_000_000, 2_000_000, 2_000_000, 2_000_000, 10_000_000)
+    assert own.rate("m") == Rate(2_000_000, 10_000_000, 2_000_000, 2_000_000, 2_000_000, 10_000_000, 2_000_000, 10_000_000)
     writes = configured(m={"input": 2, "output": 10, "cache_write": 3, "reasoning": 5}).rate("m")
     assert writes is not None
     assert (writes.cache_write_1h, writes.reasoning) == (3_000_000, 5_000_000)
@@ -176,7 +175,9 @@ def test_the_cost_is_exact_for_any_consistent_usage(fresh: int, cached: int, sho
         + spoken * Decimal(15)
         + reasoned * Decimal("7.123456")
     )
-    assert abs(rate.cost_nano(usage) - micro * 1000) <= Decimal("0.5")
+    cost = rate.cost_nano(usage)
+    assert cost is not None
+    assert abs(cost - micro * 1000) <= Decimal("0.5")
 
 
 @given(amounts, amounts, amounts, amounts, amounts, amounts)
@@ -185,7 +186,9 @@ def test_the_cost_is_never_negative_however_inconsistent_the_usage(a: int, b: in
     usage = Usage(a, b, cached_tokens=c, cache_write_tokens=d, cache_write_1h_tokens=e, reasoning_tokens=f, reported=True)
     rate = configured(m={"input": 3, "output": 15, "cached": 0.3, "cache_write": 6, "cache_write_1h": 1}).rate("m")
     assert rate is not None
-    assert rate.cost_nano(usage) >= 0
+    cost = rate.cost_nano(usage)
+    assert cost is not None
+    assert cost >= 0
 
 
 def test_the_cost_of_an_attempt_takes_well_under_two_microseconds(prices: Prices) -> None:
@@ -295,12 +298,18 @@ def test_the_shipped_catalogue_names_its_sources_and_dates() -> None:
 def test_shipped_prices_are_in_a_sane_order() -> None:
     for vendor, entry in CATALOGUE["vendors"].items():
         for model, price in entry["models"].items():
-            for rates in (price, price.get("above", price)):
+            for rates in (price, *(price[name] for name in ("above", *TIERS) if name in price)):
                 assert rates["output"] >= rates["input"] or rates["output"] == 0, (vendor, model)
                 assert rates.get("cached", 0) < rates["input"], (vendor, model)
                 assert rates.get("cache_write", rates["input"]) >= rates["input"], (vendor, model)
                 assert rates.get("cache_write_1h", 10**9) > rates.get("cache_write", 0), (vendor, model)
             assert price.get("above", {"input": 10**9})["input"] > price["input"]
+            assert price.get("input_audio", 10**9) > price["input"]
+            assert price.get("output_audio", 10**9) > price["output"]
+            for tier in ("batch", "flex"):
+                assert price.get(tier, {"input": 0})["input"] < price["input"]
+                assert price.get(tier, {"output": 0})["output"] <= price["output"]
+            assert price.get("priority", {"input": 10**9})["input"] > price["input"]
 
 
 def test_every_shipped_price_can_be_looked_up_by_its_full_name(prices: Prices) -> None:

@@ -1,0 +1,1 @@
+"""Limits and budgets at work: reserve before, settle after."""

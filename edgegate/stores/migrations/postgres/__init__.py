@@ -1,0 +1,1 @@
+"""Numbered files of SQL for PostgreSQL; `stores/postgres_schema.py` runs them."""
