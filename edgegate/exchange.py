@@ -105,6 +105,8 @@ class Attempt:
     estimated: bool = False  # its usage was counted here: the provider gave none
     reserved_nano_usd: int | None = None  # what it may cost at most; None: unknown
     hold: Hold | None = None  # what is reserved for it of budgets and limits, until it is settled
+    key: Key | None = None  # who pays: whoever asked for it, also if another exchange goes on with it
+    user: str = ""
     seq: int = 0  # of its row in the ledger; 0: it has none yet
     hurried: frozenset[str] = frozenset()  # codes of the time limits that the caller made shorter than the operator's
 

@@ -131,10 +131,11 @@ def ends(payload: bytes, options: JwtOptions, now: float) -> tuple[Json, float]:
 def caller_of(claims: Json, options: JwtOptions) -> Key:
     """The caller that these claims name. Raises `TokenRefused` if they name none, or are not of the type they must be."""
     user = _name(claims, options.user_claim)
-    name = _name(claims, options.name_claim) or (f"jwt:{user}" if user else "")
+    tenant = _name(claims, options.tenant_claim)
+    name = _name(claims, options.name_claim) or (f"jwt:{tenant}/{user}" if tenant and user else f"jwt:{user}" if user else "")
     if not name:
         raise _invalid("it names no caller")
-    return Key(clean_name(name), _name(claims, options.tenant_claim), user, _models(claims, options.models_claim))
+    return Key(clean_name(name), tenant, user, _models(claims, options.models_claim))
 
 
 def _models(claims: Json, path: str) -> tuple[str, ...]:

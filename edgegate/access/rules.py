@@ -10,7 +10,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
-from typing import NamedTuple
+from typing import NamedTuple, TypeVar
 
 from edgegate.access.counters import Counter, Kind, Scope, Unit, matches
 from edgegate.access.keys import NO_ALLOWANCE, Key
@@ -20,6 +20,8 @@ from edgegate.config.stages import LimitsOptions
 
 NANO_PER_USD = 1_000_000_000
 OF_ATTEMPTS = frozenset({"model", "provider"})
+
+Ruling = TypeVar("Ruling", LimitOptions, BudgetOptions)
 
 
 class Who(NamedTuple):
@@ -42,13 +44,24 @@ class Period:
     ends: float
 
 
+class Label(NamedTuple):
+    """What counters of one rule and subject are called. For people: `rule` and `subject`. For stores: `mark` and `name`, which no
+    other rule and no other subject has, whatever callers call themselves."""
+
+    mark: str
+    rule: str
+    subject: str
+    name: str
+
+
 class Rules:
     """See the module."""
 
     def __init__(self, limits: Sequence[LimitOptions], budgets: Sequence[BudgetOptions], caller: LimitsOptions | None = None) -> None:
-        self._requests = [rule for rule in limits if not OF_ATTEMPTS & {*rule.per, *_filters(rule)}]
-        self._attempts = [rule for rule in limits if OF_ATTEMPTS & {*rule.per, *_filters(rule)}]
-        self._budgets = list(budgets)
+        marked = _marked(limits, "limit")
+        self._requests = [(mark, rule) for mark, rule in marked if not OF_ATTEMPTS & {*rule.per, *_filters(rule)}]
+        self._attempts = [(mark, rule) for mark, rule in marked if OF_ATTEMPTS & {*rule.per, *_filters(rule)}]
+        self._budgets = _marked(budgets, "budget")
         self._caller = caller if caller is not None and (caller.requests or caller.tokens or caller.concurrency) else None
         every: list[LimitOptions | BudgetOptions] = [*limits, *budgets]
         self.by_user = any("user" in rule.per or rule.users for rule in every) or self._caller is not None
@@ -57,22 +70,25 @@ class Rules:
 
     def of_request(self, who: Who) -> tuple[Counter, ...]:
         """The counters of a request, whatever becomes of it."""
-        found = [counter for rule in self._requests for counter in _limit(rule, who)]
+        found = [counter for mark, rule in self._requests for counter in _limit(mark, rule, who)]
         key = who.key
         if key is not None and key.allowance is not NO_ALLOWANCE:
             allowance = key.allowance
-            found += _rates("key", key.name, allowance.requests, allowance.tokens, allowance.concurrency)
+            label = Label("key", "key", key.name, _name((("key", key.name),)))
+            found += _rates(label, allowance.requests, allowance.tokens, allowance.concurrency)
         if self._caller is not None:
+            kind = "key" if key is not None else "user" if who.user else "ip"
             subject = key.name if key is not None else who.user or who.address
             if subject:
-                found += _rates("caller", subject, self._caller.requests, self._caller.tokens, self._caller.concurrency)
+                label = Label("caller", "caller", subject, _name(((kind, subject),)))
+                found += _rates(label, self._caller.requests, self._caller.tokens, self._caller.concurrency)
         return tuple(found)
 
     def of_attempt(self, who: Who, unix: float) -> tuple[Counter, ...]:
         """The counters of an attempt that begins at this moment. They hold until `today(unix).ends`."""
-        found = [counter for rule in self._attempts for counter in _limit(rule, who)]
-        for rule in self._budgets:
-            found += _budget(rule, who, month(unix) if rule.period == "month" else today(unix))
+        found = [counter for mark, rule in self._attempts for counter in _limit(mark, rule, who)]
+        for mark, budget in self._budgets:
+            found += _budget(mark, budget, who, month(unix) if budget.period == "month" else today(unix))
         key = who.key
         if key is not None and key.allowance is not NO_ALLOWANCE:
             found += _own_budgets(key, unix)
@@ -130,7 +146,7 @@ def _scope(rule: LimitOptions | BudgetOptions, who: Who) -> Scope | None:
             case "ip":
                 equal["ip"] = who.address
             case "model":
-                equal["model"] = who.model
+                equal["model"] = who.model.replace("\0", "")  # callers choose it, and databases take no NUL
             case "provider":
                 equal["provider"] = who.provider
     if not all(equal.values()):
@@ -138,61 +154,60 @@ def _scope(rule: LimitOptions | BudgetOptions, who: Who) -> Scope | None:
     return Scope(tuple(sorted(equal.items())), rule.keys, rule.users, rule.tenants, rule.models, rule.providers)
 
 
-def _limit(rule: LimitOptions, who: Who) -> list[Counter]:
+def _limit(mark: str, rule: LimitOptions, who: Who) -> list[Counter]:
     scope = _scope(rule, who)
     if scope is None:
         return []
-    label = rule.name or _label("limit", rule)
-    subject = ", ".join(value for _, value in scope.equal)
     bucket = rule.burst if rule.algorithm == "token_bucket" else None
-    return _rates(label, subject, rule.requests, rule.tokens, rule.concurrency, bucket, bucket is not None)
+    label = _about(mark, rule.name or _label("limit", rule), scope)
+    return _rates(label, rule.requests, rule.tokens, rule.concurrency, bucket, bucket is not None)
 
 
 def _rates(
-    label: str, subject: str, requests: Rate | None, tokens: Rate | None, concurrency: int, burst: int | None = None, bucket: bool = False
+    label: Label, requests: Rate | None, tokens: Rate | None, concurrency: int, burst: int | None = None, bucket: bool = False
 ) -> list[Counter]:
+    mark, rule, subject, name = label
     found = []
     for unit, rate in ((Unit.REQUESTS, requests), (Unit.TOKENS, tokens)):
         if rate is not None:
             kind = Kind.BUCKET if bucket else Kind.WINDOW
-            name = f"{kind}|{label}|{unit}|{rate.window_s}|{subject}"
-            found.append(Counter(name, kind, unit, rate.units, label, subject, float(rate.window_s), burst or 0))
+            full = f"{kind}|{mark}|{unit}|{rate.window_s}|{name}"
+            found.append(Counter(full, kind, unit, rate.units, rule, subject, float(rate.window_s), burst or 0))
     if concurrency:
-        name = f"held|{label}|concurrency|{subject}"
-        found.append(Counter(name, Kind.HELD, Unit.CONCURRENCY, concurrency, label, subject))
+        found.append(Counter(f"held|{mark}|concurrency|{name}", Kind.HELD, Unit.CONCURRENCY, concurrency, rule, subject))
     return found
 
 
-def _budget(rule: BudgetOptions, who: Who, period: Period) -> list[Counter]:
+def _budget(mark: str, rule: BudgetOptions, who: Who, period: Period) -> list[Counter]:
     scope = _scope(rule, who)
     if scope is None:
         return []
-    label = rule.name or _label("budget", rule)
-    subject = ", ".join(value for _, value in scope.equal)
-    return _amounts(label, subject, scope, period, nano(rule.usd), rule.tokens, rule.hard, rule.alerts)
+    label = _about(mark, rule.name or _label("budget", rule), scope)
+    return _amounts(label, scope, period, nano(rule.usd), rule.tokens, rule.hard, rule.alerts)
 
 
 def _own_budgets(key: Key, unix: float) -> list[Counter]:
     own = key.allowance
     scope = Scope((("key", key.name),))
+    label = _about("key", "key", scope)
     alerts = (0.8, 0.95)
     return [
-        *_amounts("key", key.name, scope, today(unix), own.nano_usd_per_day, own.tokens_per_day, True, alerts),
-        *_amounts("key", key.name, scope, month(unix), own.nano_usd_per_month, own.tokens_per_month, True, alerts),
+        *_amounts(label, scope, today(unix), own.nano_usd_per_day, own.tokens_per_day, True, alerts),
+        *_amounts(label, scope, month(unix), own.nano_usd_per_month, own.tokens_per_month, True, alerts),
     ]
 
 
 def _amounts(
-    label: str, subject: str, scope: Scope, period: Period, nano_usd: int, tokens: int, hard: bool, alerts: tuple[float, ...]
+    label: Label, scope: Scope, period: Period, nano_usd: int, tokens: int, hard: bool, alerts: tuple[float, ...]
 ) -> list[Counter]:
     return [
         Counter(
-            f"held|{label}|{unit}|{period.label}|{subject}",
+            f"held|{label.mark}|{unit}|{period.label}|{label.name}",
             Kind.HELD,
             unit,
             limit,
-            label,
-            subject,
+            label.rule,
+            label.subject,
             since=period.since,
             ends=period.ends,
             spends=True,
@@ -203,6 +218,26 @@ def _amounts(
         for unit, limit in ((Unit.NANO_USD, nano_usd), (Unit.TOKENS, tokens))
         if limit
     ]
+
+
+def _about(mark: str, rule: str, scope: Scope) -> Label:
+    return Label(mark, rule, ", ".join(value for _, value in scope.equal), _name(scope.equal))
+
+
+def _name(equal: tuple[tuple[str, str], ...]) -> str:
+    """A subject for stores. Each part says what it is and how long, so that no two subjects have one name."""
+    return ",".join(f"{dimension}={len(value)}:{value}" for dimension, value in equal)
+
+
+def _marked(rules: Sequence[Ruling], what: str) -> list[tuple[str, Ruling]]:
+    """Rules with marks: their names, which begin with what they are, and of rules of the same name which one it is."""
+    marks: dict[str, int] = {}
+    found = []
+    for rule in rules:
+        mark = f"{what} {rule.name or _label(what, rule)}"
+        marks[mark] = number = marks.get(mark, 0) + 1
+        found.append((mark if number == 1 else f"{mark} #{number}", rule))
+    return found
 
 
 def _label(what: str, rule: LimitOptions | BudgetOptions) -> str:

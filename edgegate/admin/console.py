@@ -82,7 +82,7 @@ def run(command: str, options: argparse.Namespace, config: Config) -> int:
 
 
 async def _run(command: str, options: argparse.Namespace, config: Config) -> int:
-    stores = stores_of(config.store, config.store.file)
+    stores = stores_of(config.store, config.store.file, keep=True)
     await stores.directory.open()
     try:
         await _COMMANDS[command](Console(options, config, stores))

@@ -10,6 +10,9 @@ import re
 from datetime import UTC, datetime
 
 EXPECTED = "a day or moment such as 2027-01-31 or 2027-01-31T12:00:00Z"
+FIRST, LAST = -62_135_596_800, 253_402_300_799
+"""The first and the last moment of the calendar, years 1 and 9999 in UTC, as Unix seconds. Other zones reach a little beyond."""
+
 _MOMENT = re.compile(r"\d{4}-\d\d-\d\d([T ]\d\d:\d\d(:\d\d(\.\d{1,6})?)?(Z|[+-]\d\d:\d\d)?)?", re.ASCII)
 
 
@@ -25,8 +28,8 @@ def moment(text: str) -> float:
 
 
 def write_moment(unix: float) -> str:
-    """To the second, in UTC."""
-    return datetime.fromtimestamp(int(unix), UTC).isoformat().replace("+00:00", "Z")
+    """To the second, in UTC. What lies beyond the calendar is its first or last moment: a key may end then."""
+    return datetime.fromtimestamp(max(FIRST, min(LAST, int(unix))), UTC).isoformat().replace("+00:00", "Z")
 
 
 def write_day(unix: float) -> str:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Collection, Mapping
 from urllib.parse import parse_qsl
 
-from edgegate.admin.moments import moment
+from edgegate.admin.moments import LAST, moment
 from edgegate.config.units import duration
 from edgegate.errors import GatewayError, bad_request
 
@@ -60,7 +60,7 @@ def _when(given: Mapping[str, str], name: str, default: float, now: float, expec
         found = now - duration(text) if ago else moment(text)
     except ValueError:
         raise bad_request(f"{name}: expected {expected}", name) from None
-    if found < 0 or (step and found % step):
+    if not 0 <= found <= LAST or (step and found % step):
         raise bad_request(f"{name}: expected {expected}", name)
     return found
 

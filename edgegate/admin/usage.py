@@ -87,7 +87,7 @@ async def own_usage(ex: Exchange, records: Records, now: float) -> dict[str, Any
         if ex.user and ex.headers.get("X-User-ID"):
             equal += (("user", ex.user),)
     elif ex.user:
-        equal = (("user", ex.user),)
+        equal = (("user", ex.user), ("key", ""))  # not those that keys call by this name
     else:
         message = "Usage is shown to callers that are known: by a key, or by X-User-ID from a trusted network."
         raise GatewayError(403, "unknown_caller", message, source=Source.CLIENT)

@@ -14,7 +14,7 @@ from pathlib import Path
 from edgegate.config.address import Address, parse_address
 from edgegate.config.check_access import check_access
 from edgegate.config.discover import Vendor, vendors
-from edgegate.config.model import AdminKeyOptions, Config, KeyOptions, ProviderOptions
+from edgegate.config.model import AdminKeyOptions, Config, KeyOptions, PriceOptions, ProviderOptions
 from edgegate.config.problems import Place, Problem, did_you_mean, shown
 from edgegate.config.stages import AuthOptions, IdempotencyOptions
 from edgegate.ledger.prices import PriceError, Prices
@@ -296,6 +296,8 @@ def _same_place(address: Address, listen: str) -> bool:
 
 
 def _prices(config: Config) -> Iterator[Finding]:
+    if config.prices == PriceOptions():
+        return  # nothing was added to the catalogue that ships with edgegate
     try:
         Prices.load(config.prices)
     except PriceError as error:

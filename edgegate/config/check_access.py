@@ -9,7 +9,6 @@ from pathlib import Path
 from edgegate.access.address import networks_of
 from edgegate.access.configured import moment, unnamed
 from edgegate.access.counters import matches
-from edgegate.access.jwt import ALGORITHMS, is_safe_url
 from edgegate.config.model import BudgetOptions, Config, KeyOptions, LimitOptions
 from edgegate.config.problems import did_you_mean, shown
 from edgegate.config.stages import AuthOptions, JwtOptions
@@ -118,6 +117,8 @@ def _stages(config: Config) -> Iterator[Finding]:
 
 
 def _jwt(path: str, options: JwtOptions) -> Iterator[Finding]:
+    from edgegate.access.jwt import ALGORITHMS, is_safe_url  # only where tokens are accepted
+
     if not options.jwks and not options.issuer:
         yield path, "expected `jwks` or `issuer`, which say where the keys are"
     if "://" in options.jwks:

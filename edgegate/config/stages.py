@@ -21,7 +21,9 @@ class JwtOptions:
     )
     tenant_claim: str = option("", "Claim that becomes the tenant, with dots into objects: `org.id`. Left out: no tenant.")
     user_claim: str = option("sub", "Claim that becomes the user.")
-    name_claim: str = option("", "Claim that stands for the caller in logs and in limits per key. Left out: `jwt:` and the user.")
+    name_claim: str = option(
+        "", "Claim that stands for the caller in logs and in limits per key. Left out: `jwt:`, the tenant if there is one, and the user."
+    )
     models_claim: str = option("", "Claim with a list of models that may be used. Left out, or not in the token: all.")
 
 

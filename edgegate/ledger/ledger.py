@@ -2,8 +2,8 @@
 
 What has happened since the last commit is written in one transaction every `commit` seconds: rows of attempts that ended, and a
 mark of those that have begun, so that they are found again if this process dies. An attempt that begins and ends between two
-commits is written once. While the store is away rows wait in memory, at most `buffer` of them; the oldest are lost then, and
-counted.
+commits is written once. A batch that could not be written is tried again as it was, before any other, since it may have been written
+all the same. While the store is away rows wait in memory, at most `buffer` of them; the oldest are lost then, and counted.
 
 With `commit` 0 every attempt's mark is on disk before it is sent.
 """
@@ -13,15 +13,14 @@ from __future__ import annotations
 import asyncio
 import random
 from collections import deque
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING
 
 import structlog
 
 from edgegate.errors import GatewayError
-from edgegate.ledger.entry import row_of, unasked_row
+from edgegate.ledger.entry import attempt_row, unasked_row
 from edgegate.ledger.prices import Prices
-from edgegate.ledger.row import Row
 from edgegate.stores.base import StoreError
 from edgegate.stores.records import Batch, Records
 
@@ -65,13 +64,15 @@ class Ledger:
         self._log = structlog.get_logger("ledger")
         self._seq = 0
         self._fresh: dict[int, tuple[Exchange, Attempt, int]] = {}  # begun since the last commit and not ended
-        self._opened: set[int] = set()  # marked in the store
-        self._marks: dict[int, Row] = {}  # marks that could not be written, of attempts that still run
+        self._opened: set[int] = set()  # marked in the store, or on the way there
         self._closed: list[int] = []
-        self._rows: deque[Row] = deque()
+        self._rows: deque[bytes] = deque()
+        self._batches = 0
+        self._batch: Batch | None = None  # on its way, or to be written again
         self._timer: asyncio.TimerHandle | None = None
         self._writing: asyncio.Task[None] | None = None
         self._committed: asyncio.Future[None] | None = None  # of the batch that is being gathered
+        self._promised: asyncio.Future[None] | None = None  # of the one on its way
         self._away = False
         self._closing = False
 
@@ -99,7 +100,7 @@ class Ledger:
                     if self._away:
                         await asyncio.sleep(FIRST_WAIT_S)
         except TimeoutError:
-            lost = len(self._rows)
+            lost = self._waiting_rows()
             self._metrics.ledger_rows.add(("lost",), lost)
             self._log.error("ledger_rows_lost", rows=lost, why="the store was away when the gateway ended")
         if self._writing is not None:
@@ -111,7 +112,7 @@ class Ledger:
 
     def begin(self, ex: Exchange, attempt: Attempt) -> None:
         """An attempt is about to be sent. Raises the 503 when no more rows may wait."""
-        if self._deny and len(self._rows) >= self._buffer:
+        if self._deny and self._away and self._waiting_rows() >= self._buffer:
             message = "The gateway cannot reach the store of its ledger."
             raise GatewayError(503, "store_unavailable", message, retryable=True, retry_after_s=1.0)
         self._seq = attempt.seq = self._seq + 1
@@ -143,16 +144,15 @@ class Ledger:
                     self._seq = attempt.seq = self._seq + 1
                 elif self._fresh.pop(attempt.seq, None) is None and attempt.seq in self._opened:
                     self._opened.discard(attempt.seq)
-                    self._marks.pop(attempt.seq, None)
                     self._closed.append(attempt.seq)
-                rows.append(row_of(ex, attempt, number, self._holder, version))
+                rows.append(attempt_row(ex, attempt, number, self._holder, version))
         else:
             source = "replay" if ex.replayed else "coalesced" if ex.coalesced else "cache" if ex.cache == "hit" else ""
             if not source or ex.status >= 400:
                 return
             self._seq += 1
             rows.append(unasked_row(ex, self._seq, self._holder, source))
-        if self._away and len(rows) > self._buffer:
+        if self._away and self._waiting_rows() > self._buffer:
             rows.popleft()
             self._metrics.ledger_rows.add(("lost",))
         if self._timer is None:
@@ -165,7 +165,10 @@ class Ledger:
             self._timer = self._loop.call_later(self._commit_s, self._write)
 
     def _waiting(self) -> bool:
-        return bool(self._rows or self._closed) or (self._writing is not None and not self._writing.done())
+        return bool(self._rows or self._closed or self._batch) or (self._writing is not None and not self._writing.done())
+
+    def _waiting_rows(self) -> int:
+        return len(self._rows) + (len(self._batch.rows) if self._batch is not None else 0)
 
     def _write(self) -> None:
         self._timer = None
@@ -179,61 +182,63 @@ class Ledger:
             task.result()
         if self._committed is not None:
             self._write()
-        elif self._rows or self._closed or self._fresh or self._marks:
+        elif self._rows or self._closed or self._fresh or self._batch is not None:
             self._arm()
 
     async def _write_all(self) -> None:
         """Writes what there is now, in one or more transactions; while the store is away, waits between two tries."""
         wait_s = FIRST_WAIT_S
         while True:
-            committed, self._committed = self._committed, None
-            batch = self._gather()
-            if not len(batch):
-                _done(committed, None)
+            if self._batch is None:
+                self._batch = self._gather()
+            batch = self._batch
+            if batch is None:
                 return
             try:
                 await self._records.write(batch)
             except StoreError as error:
-                self._put_back(batch)
                 self._failed(str(error))
                 self._away = True
-                self._metrics.ledger_waiting.set((), len(self._rows))
-                _done(committed, error)
+                self._metrics.ledger_waiting.set((), self._waiting_rows())
+                for waiting in (self._promised, self._committed):
+                    _done(waiting, error)
+                self._promised = self._committed = None
                 if self._closing:
                     return
                 await asyncio.sleep(wait_s * (0.5 + 0.5 * self._chance()))
                 wait_s = min(LONGEST_WAIT_S, wait_s * 2)
                 continue
+            self._batch = None
             if self._away:
                 self._away = False
                 self._metrics.ledger_waiting.set((), 0)
             self._metrics.ledger_rows.add(("written",), len(batch.rows))
-            _done(committed, None)
+            _done(self._promised, None)
+            self._promised = None
             if len(self._rows) < BATCH:
                 return
             wait_s = FIRST_WAIT_S
 
-    def _gather(self) -> Batch:
+    def _gather(self) -> Batch | None:
+        """What has happened since the last batch; None if nothing has."""
         rows = self._rows
-        batch = Batch()
+        self._promised, self._committed = self._committed, None
+        if not (rows or self._closed or self._fresh):
+            _done(self._promised, None)
+            self._promised = None
+            return None
+        taken: Sequence[bytes]
         if len(rows) <= BATCH:
-            batch.rows = list(rows)
-            rows.clear()
+            taken, self._rows = rows, deque()
         else:
-            batch.rows = [rows.popleft() for _ in range(BATCH)]
-        batch.closed, self._closed = self._closed, []
+            taken = [rows.popleft() for _ in range(BATCH)]
+        closed, self._closed = self._closed, []
         fresh, self._fresh = self._fresh, {}
         version = self._prices.version
-        marks, self._marks = self._marks, {}
-        batch.opened = [*marks.values(), *(row_of(ex, attempt, number, self._holder, version) for ex, attempt, number in fresh.values())]
+        opened = [(seq, attempt_row(ex, attempt, number, self._holder, version)) for seq, (ex, attempt, number) in fresh.items()]
         self._opened.update(fresh)
-        return batch
-
-    def _put_back(self, batch: Batch) -> None:
-        """A batch of which nobody knows whether it was written. Attempts that ended meanwhile need no mark any more."""
-        self._rows.extendleft(reversed(batch.rows))
-        self._closed = batch.closed + self._closed
-        self._marks = {row.seq: row for row in batch.opened if row.seq in self._opened}
+        self._batches += 1
+        return Batch(self._batches, taken, opened, closed)
 
 
 def _done(future: asyncio.Future[None] | None, error: StoreError | None) -> None:

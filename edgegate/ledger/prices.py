@@ -112,8 +112,12 @@ class Prices:
 
     def _digest(self) -> str:
         """Of every price and of the names under which it is found, whatever their order."""
-        tables = [{name: rate.parts() for name, rate in table.items()} for table in (self._listed, self._own, self._configured)]
-        return hashlib.sha256(json.dumps(tables, sort_keys=True).encode("utf-8", "surrogatepass")).hexdigest()[:8]
+        digest = hashlib.sha256()
+        for table in (self._listed, self._own, self._configured):
+            for name in sorted(table):  # one after the other: all of them as one text would be the peak of the start's memory
+                digest.update(json.dumps([name, table[name].parts()]).encode("utf-8", "surrogatepass"))
+            digest.update(b"\n")
+        return digest.hexdigest()[:8]
 
     def _find(self, model: str, provider: str, dialect: str) -> Rate | None:
         full = f"{provider}/{model}" if provider else model

@@ -41,7 +41,7 @@ async def past(records: Records, counter: Counter) -> dict[str, int]:
 
 
 class Recovery:
-    """See the module. Owns its task."""
+    """See the module. Owns its task. `keeps`: whether rows are written; if not, only leases are given back."""
 
     def __init__(
         self,
@@ -51,6 +51,7 @@ class Recovery:
         events: Events,
         *,
         retention_s: float,
+        keeps: bool,
         state: Callable[[bool, str], None],
         unix_clock: Callable[[], float] = time.time,
     ) -> None:
@@ -59,6 +60,7 @@ class Recovery:
         self._metrics = metrics
         self._events = events
         self._retention_s = retention_s
+        self._keeps = keeps
         self._state = state
         self._unix_clock = unix_clock
         self._log = structlog.get_logger("ledger")
@@ -107,7 +109,7 @@ class Recovery:
             self._events.emit("attempts_recovered", holder=holder, attempts=len(rows))
         if self._authority is not None:
             spent = {}
-            for counter in await self._authority.estate(holder):
+            for counter in await self._authority.estate(holder) if self._keeps else ():
                 spent[counter.name] = (await past(self._records, counter)).get(holder, 0)
             await self._authority.bury(holder, spent)
         await self._records.bury(holder)

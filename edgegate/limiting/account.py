@@ -37,6 +37,10 @@ class Account(Protocol):
 
     counter: Counter
     sort: int
+    spent: int
+    """Units that are used for good."""
+    alert_at: float
+    """Of `spent`, when the next alert is due; infinity: never."""
 
     def wait(self, units: int, now: float) -> float:
         """0.0: there is room. ASK: not here, perhaps elsewhere. Else seconds until there is; infinity: not in this period."""
@@ -66,6 +70,8 @@ class Account(Protocol):
 
 class OwnWindow:
     """A sliding window of this process."""
+
+    spent, alert_at = 0, math.inf
 
     __slots__ = ("_window", "counter", "sort", "take", "wait")
 
@@ -98,6 +104,8 @@ class OwnWindow:
 class OwnBucket:
     """A token bucket of this process."""
 
+    spent, alert_at = 0, math.inf
+
     __slots__ = ("_bucket", "counter", "sort", "take", "wait")
 
     def __init__(self, counter: Counter) -> None:
@@ -108,9 +116,10 @@ class OwnBucket:
         self.take = bucket.take_free
 
     def adjust(self, counter: Counter) -> None:
-        lacking = self._bucket.burst - self._bucket.level
+        before = self._bucket
+        level, at = before.dump()
         self._bucket = Bucket(counter.limit, counter.window_s, counter.burst)
-        self._bucket.level -= lacking
+        self._bucket.load([self._bucket.burst - (before.burst - level), at])  # it lacks what it lacked
         self.counter = counter
         self.wait, self.take = self._bucket.wait, self._bucket.take_free
 
@@ -132,7 +141,7 @@ class OwnBucket:
 class OwnHeld:
     """Places, or what may be spent in a period, of this process. One that spends has to be told first what was spent before."""
 
-    __slots__ = ("_held", "_spends", "begun", "counter", "sort", "spent")
+    __slots__ = ("_held", "_spends", "alert_at", "begun", "counter", "sort", "spent")
 
     def __init__(self, counter: Counter) -> None:
         self.counter = counter
@@ -141,6 +150,7 @@ class OwnHeld:
         self.begun = not counter.spends
         self.spent = 0
         self._held = 0  # reserved
+        self.alert_at = math.inf
 
     def begin(self, spent: int) -> None:
         if not self.begun:
@@ -183,9 +193,7 @@ class OwnHeld:
         return self.spent + self._held
 
     def idle(self, now: float) -> bool:
-        if self.counter.spends:
-            return self._held == 0 and now > self.counter.ends
-        return self._held == 0
+        return self._held == 0 and (not self.spent or now > self.counter.ends)
 
 
 PLACE_S = 1.0

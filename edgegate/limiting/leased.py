@@ -6,6 +6,8 @@ call that failed nobody knows what was granted: the account is in doubt until th
 
 from __future__ import annotations
 
+import math
+
 from edgegate.access.counters import Counter, Kind
 from edgegate.limiting.account import ASK, NO_ROOM, sort_of
 from edgegate.stores.authority import LEASE_S, Return
@@ -20,12 +22,16 @@ NOT_GRANTED = -2
 class Leased:
     """See the module. `free` units are leased and not in use; of a WINDOW they belong to a slot and end at `until`."""
 
+    alert_at = math.inf
+    """Alerts are given by what all processes spent, see `Limiter`."""
+
     __slots__ = (
         "_slot",
         "_until",
         "asking",
         "begun",
         "closed",
+        "closed_units",
         "closed_until",
         "counter",
         "doubtful",
@@ -57,6 +63,7 @@ class Leased:
         self.doubtful = False
         self.closed = 0.0  # seconds to wait, as the authority said
         self.closed_until = 0.0
+        self.closed_units = 0  # for so many, and for more: fewer may still be had
         self.seen = 0  # units in use everywhere, when the authority last refused
         self._slot = 0
         self._until = 0.0
@@ -74,7 +81,7 @@ class Leased:
     def wait(self, units: int, now: float) -> float:
         if self._has(units, now):
             return 0.0
-        return self.closed if now < self.closed_until else ASK
+        return self.closed if now < self.closed_until and units >= self.closed_units else ASK
 
     def _has(self, units: int, now: float) -> bool:
         return self.free >= units and (self.counter.kind is not Kind.WINDOW or now < self._until)
@@ -104,7 +111,8 @@ class Leased:
         self.held += units
         return NOT_GRANTED
 
-    def refused(self, wait_s: float, used: int, now: float) -> None:
+    def refused(self, units: int, wait_s: float, used: int, now: float) -> None:
+        self.closed_units = min(units, self.closed_units) if now < self.closed_until else units
         self.closed = wait_s
         self.seen = used
         self.closed_until = now + min(wait_s, CLOSED_S)
@@ -152,9 +160,11 @@ class Leased:
         return max(self.seen, self.held)
 
     def idle(self, now: float) -> bool:
-        if self.counter.spends and now <= self.counter.ends:
+        if self.counter.spends and now <= self.counter.ends and (self.spent or self.total):
             return False
-        return not (self.free or self.held or self.owed or self.doubtful or self.needed or self.usual) and self.spent == self.spent_told
+        if self.asking or self.doubtful or self.spent != self.spent_told:
+            return False
+        return not (self.free or self.held or self.owed or self.needed or self.usual)
 
     def _return_free(self) -> None:
         if self.free > 0:

@@ -21,7 +21,7 @@ from edgegate.stores.base import StoreError
 
 LOOK_S = 0.25
 MAX_ACCOUNTS = 100_000
-"""Beyond it, those that hold nothing are forgotten: callers choose users and addresses."""
+"""Beyond it, those that hold nothing are looked for every second: callers choose users and addresses."""
 
 TRIES = 3
 """How often a reservation is asked for again because the authority had forgotten a counter."""
@@ -75,7 +75,8 @@ class Limiter:
         self._failed = failed
         self._accounts: dict[str, Account] = {}
         self.generation = 0
-        """Changes when accounts were forgotten: whoever remembers some must ask for them again."""
+        """Changes when accounts were forgotten or have another limit: whoever remembers some must ask for them again."""
+        self._beginnings: dict[str, asyncio.Task[None]] = {}  # by counter: what was spent before is being found out
         self._shares: dict[str, list[float]] = {}  # alerts that were not given yet, by counter
         self._task: asyncio.Task[None] | None = None
         self._certain = asyncio.Lock()  # held while the authority is told of accounts in doubt
@@ -90,6 +91,10 @@ class Limiter:
             if not self._task.cancelled():
                 self._task.result()
             self._task = None
+        beginnings = list(self._beginnings.values())
+        for beginning in beginnings:
+            beginning.cancel()
+        await asyncio.gather(*beginnings, return_exceptions=True)
         if self._authority is not None:
             for account in self._leased():
                 account.surrender()
@@ -104,17 +109,18 @@ class Limiter:
             account = self._accounts[counter.name] = self._new(counter)
         elif account.counter.limit != counter.limit or account.counter.burst != counter.burst:
             account.adjust(counter)
+            self.generation += 1
+            if isinstance(account, OwnHeld):
+                self._alert(account)
         return account
 
     def _new(self, counter: Counter) -> Account:
-        if len(self._accounts) >= MAX_ACCOUNTS:
-            self._forget(self._clock())
         if counter.alerts:
             self._shares[counter.name] = sorted(counter.alerts)
         return Leased(counter) if self._authority is not None else own_account(counter)
 
     def _forget(self, now: float) -> None:
-        idle = [name for name, account in self._accounts.items() if account.idle(now)]
+        idle = [name for name, account in self._accounts.items() if account.idle(now) and name not in self._beginnings]
         for name in idle:
             del self._accounts[name]
             self._shares.pop(name, None)
@@ -168,12 +174,9 @@ class Limiter:
             assert isinstance(account, OwnHeld)
             if not account.begun:
                 try:
-                    past = sum((await self._past(account.counter)).values())
+                    await self._begin(account)
                 except StoreError as error:
                     self._lost(error)
-                    continue
-                account.begin(past)
-                self._drop_alerts(account.counter, past)
         now = self._clock()
         hold: Hold = []
         for account, units in lacking:
@@ -184,6 +187,28 @@ class Limiter:
                 raise OverLimit(account.counter, account.wait(units, now), account.used)
             hold.append((account, slot, units))
         return hold
+
+    async def _begin(self, account: OwnHeld) -> None:
+        """Returns when it is known what was spent before: the ledger is asked once for all that wait. Raises `StoreError`."""
+        name = account.counter.name
+        task = self._beginnings.get(name)
+        if task is None:
+            task = self._beginnings[name] = asyncio.get_running_loop().create_task(self._read_past(account))
+            task.add_done_callback(lambda done: self._has_read(name, done))
+        await asyncio.shield(task)
+
+    async def _read_past(self, account: OwnHeld) -> None:
+        by_holder = await self._past(account.counter)
+        own = by_holder.get(self._holder, 0)  # what was spent here while nobody could ask is there as well, as far as it was written
+        before = sum(by_holder.values()) - min(own, account.spent)
+        account.begin(before)
+        self._drop_alerts(account.counter, before)
+        self._alert(account)
+
+    def _has_read(self, name: str, task: asyncio.Task[None]) -> None:
+        self._beginnings.pop(name, None)
+        if not task.cancelled():
+            task.exception()  # whoever waits is told; perhaps nobody does any more
 
     async def _ask(self, lacking: Sequence[tuple[Account, int]]) -> Hold:
         authority = self._authority
@@ -212,9 +237,9 @@ class Limiter:
             hold = self._here(lacking, now)  # what another call was granted beyond its need, or what was settled meanwhile
             if hold is not None:
                 return hold
-            for account, _ in accounts:
+            for account, units in accounts:
                 if account.counter.name == answer.counter.name:
-                    account.refused(answer.wait_s, answer.used, now)
+                    account.refused(units, answer.wait_s, answer.used, now)
             raise OverLimit(answer.counter, answer.wait_s, answer.used)
         return [_granted(account, units, grant, now) for (account, units), grant in zip(accounts, answer, strict=True)]
 
@@ -263,8 +288,8 @@ class Limiter:
         used is given back."""
         for account, slot, units in hold:
             account.settle(slot, units, used[account.sort], now)
-            if account.counter.alerts and isinstance(account, OwnHeld):
-                self._alert(account.counter, account.spent)
+            if account.spent >= account.alert_at:
+                self._alert(account)
 
     def leave(self, hold: Hold, now: float) -> None:
         """Gives back the places of a hold, which loses them."""
@@ -272,10 +297,13 @@ class Limiter:
             account, slot, units = hold.pop()
             account.settle(slot, units, 0, now)
 
-    def _alert(self, counter: Counter, spent: int) -> None:
-        shares = self._shares.get(counter.name)
-        while shares and spent >= shares[0] * counter.limit:
-            self._crossed(counter, shares.pop(0), spent)
+    def _alert(self, account: Account) -> None:
+        """Alerts of a budget that this process spends alone."""
+        counter = account.counter
+        shares = self._shares.get(counter.name, [])
+        while shares and account.spent >= shares[0] * counter.limit:
+            self._crossed(counter, shares.pop(0), account.spent)
+        account.alert_at = shares[0] * counter.limit if shares else math.inf
 
     # -- leases
 
@@ -290,7 +318,7 @@ class Limiter:
                 for account in self._accounts.values():
                     if account.counter.spends:
                         self._level(account.counter, account.used)
-            if turn % 240 == 0:
+            if turn % (240 if len(self._accounts) < MAX_ACCOUNTS else 4) == 0:
                 self._forget(self._clock())
 
     async def look(self) -> None:

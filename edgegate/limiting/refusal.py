@@ -44,7 +44,7 @@ def over_limit(ex: Exchange, over: OverLimit, unix: float, kind: type[GatewayErr
         message = f"The limit{whose} of {limit} per {span} is reached (rule '{counter.rule[:100]}')."
     remaining = max(0, counter.limit - over.used)
     headers = limit_headers(ex.client.dialect, counter.unit.value, counter.limit, remaining, wait_s, unix) + wait_headers(wait_s)
-    if budget and math.isinf(over.wait_s):
+    if math.isinf(over.wait_s):  # never in this period, or never at all
         headers += no_retry_headers()
     return kind(
         429,

@@ -15,6 +15,9 @@ import structlog
 
 KEPT = 500
 MAX_TEXT = 200
+PRIVATE = frozenset({"budget_alert", "alert_failed"})
+"""Kinds that say what somebody spends: for the log and for administrators, not for everybody who has a key."""
+
 WARNINGS = frozenset({"breaker_open", "budget_alert", "alert_failed", "prices_refused"})
 
 Event = dict[str, Any]
@@ -42,14 +45,14 @@ class Events:
         for listener in list(self._listeners):
             listener(event)
 
-    def latest(self, limit: int = KEPT) -> list[Event]:
+    def latest(self, limit: int = KEPT, *, private: bool = True) -> list[Event]:
         """The last events, the newest at the end."""
-        kept = list(self._kept)
+        kept = [event for event in self._kept if private or event["kind"] not in PRIVATE]
         return kept[-limit:] if limit else []
 
-    def after(self, id: int) -> list[Event]:
+    def after(self, id: int, *, private: bool = True) -> list[Event]:
         """The events that are newer than this id."""
-        return [event for event in self._kept if event["id"] > id]
+        return [event for event in self._kept if event["id"] > id and (private or event["kind"] not in PRIVATE)]
 
     def subscribe(self, listener: Callable[[Event], None]) -> None:
         self._listeners.add(listener)

@@ -181,7 +181,11 @@ class Metrics:
         self.news = Counts("edgegate_worker_news", "Items that workers told each other, by what became of them.", ("result",), max_series)
         self.limited = Counts("edgegate_limited", "Requests refused by a limit or a budget.", ("rule", "unit"), max_series)
         self.budget_used = Levels(
-            "edgegate_budget_used_ratio", "What is used of a budget, as a share of it.", ("rule", "subject"), max_series, largest=True
+            "edgegate_budget_used_ratio",
+            "What is used of a budget, as a share of it.",
+            ("rule", "subject", "unit", "period"),
+            max_series,
+            largest=True,
         )
         self.budget_alerts = Counts("edgegate_budget_alerts", "Budgets that reached a share of theirs.", ("rule", "share"), max_series)
         self.alert_deliveries = Counts(

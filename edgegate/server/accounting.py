@@ -17,10 +17,9 @@ import structlog
 from edgegate.access.configured import configured_secrets
 from edgegate.access.counters import Counter
 from edgegate.access.rules import Rules
-from edgegate.admin.api import Admin
-from edgegate.admin.usage import own_usage
 from edgegate.config.model import Config, PriceOptions
 from edgegate.config.stages import AuthOptions, LimitsOptions
+from edgegate.errors import GatewayError, Source
 from edgegate.exchange import Exchange
 from edgegate.ledger.books import Books
 from edgegate.ledger.ledger import Ledger
@@ -35,17 +34,19 @@ from edgegate.observe.metrics import MAX_LABEL, Metrics
 from edgegate.server.build import build_keys, needs_keys
 from edgegate.server.keywatch import KeyWatch
 from edgegate.stores.authority import Authority
-from edgegate.stores.database import Database
-from edgegate.stores.opening import stores_of
-from edgegate.stores.sqlite_authority import SqliteAuthority
+from edgegate.stores.directory import Directory
+from edgegate.stores.nowhere import Nowhere
+from edgegate.stores.records import Records
 from edgegate.tokens.count import Estimator
 from edgegate.tokens.estimate import Estimates
 from edgegate.upstream.side import Side
 
 if TYPE_CHECKING:
+    from edgegate.admin.api import Admin
     from edgegate.stores.redis import RedisLink
 
 PRICES_S = 2.0
+DAY_S = 86_400.0
 
 COMPLAIN_S = 10.0
 """How often the log says that a store is away."""
@@ -80,8 +81,10 @@ class Accounting:
         stages = {stage.name: stage.options for stage in config.chain}
         self.keys = build_keys(config.keys, needs_keys(config, stages.get("auth", AuthOptions())))
         self.rules = Rules(config.limits, config.budgets, stages.get("limits", LimitsOptions()))
+        self.keeps = bool(store.file or store.postgres)
+        """Whether there is a ledger: without a store there is none, or memory would grow."""
         file = store.file or (str(share / "store.sqlite") if share is not None else "")
-        self._records, self._directory = stores_of(store, file)
+        self._records, self._directory = _stores(config, file, self.keeps)
         self._link = _link(config)
         self._authority = _authority(config, file, share, self._link)
         self._alerts = Alerts(config.alerts, events, metrics, self._side, time.time)
@@ -106,20 +109,25 @@ class Accounting:
             deny_on_loss=deny,
             failed=lambda reason: self._store(RECORDS, False, reason),
         )
-        self.books = Books(self.limiter, self.ledger)
+        self.books = Books(self.limiter, self.ledger if self.keeps else None)
         self._recovery = Recovery(
             self._records,
             self._authority,
             metrics,
             events,
             retention_s=float(store.retention),
+            keeps=self.keeps,
             state=lambda up, reason: self._store(RECORDS, up, reason),
         )
-        self._keywatch = KeyWatch(
-            self._directory,
-            self.keys,
-            on_error=lambda reason: self._store(KEYS, False, reason),
-            on_back=lambda: self._store(KEYS, True, ""),
+        self._keywatch = (
+            KeyWatch(
+                self._directory,
+                self.keys,
+                on_error=lambda reason: self._store(KEYS, False, reason),
+                on_back=lambda: self._store(KEYS, True, ""),
+            )
+            if self._directory is not None
+            else None
         )
         self._pricewatch = (
             PriceWatch(self.prices, reread.prices, [*reread.files, *_files(config)], PRICES_S, announce_prices(metrics, events))
@@ -131,17 +139,21 @@ class Accounting:
     async def open(self) -> None:
         """Raises `ValueError` for a store that can never be used."""
         await self.ledger.open()
-        await self._directory.open()
+        if self._directory is not None:
+            await self._directory.open()
         if self._link is not None:
             await self._link.open()
         if self._authority is not None:
             await self._authority.open(self.holder)
         await self._recovery.open()
         await self.limiter.open()
-        await self._keywatch.open()
+        if self._keywatch is not None:
+            await self._keywatch.open()
         if self._pricewatch is not None:
             await self._pricewatch.open()
-        if self._config.admin.keys:
+        if self._config.admin.keys and self._directory is not None and self._keywatch is not None:
+            from edgegate.admin.api import Admin
+
             self.admin = Admin(
                 self._config.admin,
                 self._directory,
@@ -160,20 +172,27 @@ class Accounting:
             await self.admin.close()
         if self._pricewatch is not None:
             await self._pricewatch.close()
-        await self._keywatch.close()
+        if self._keywatch is not None:
+            await self._keywatch.close()
         await self._recovery.close()
         await self.limiter.close()
         if self._authority is not None:
             await self._authority.close()
         if self._link is not None:
             await self._link.close()
-        await self._directory.close()
+        if self._directory is not None:
+            await self._directory.close()
         await self.ledger.close()
         await self._alerts.close()
         await self._side.close()
 
     async def usage(self, ex: Exchange) -> dict[str, Any]:
         """What the caller of an exchange has used, for `/v1/usage`."""
+        if not self.keeps:
+            message = "Usage is kept where a store is configured: `store.file` or `store.postgres`."
+            raise GatewayError(404, "unknown_path", message, source=Source.CLIENT)
+        from edgegate.admin.usage import own_usage
+
         return await own_usage(ex, self._records, time.time())
 
     # -- what happens
@@ -182,7 +201,9 @@ class Accounting:
         self._alerts.budget(counter.rule, counter.subject, counter.unit.value, used, counter.limit, share, counter.ends)
 
     def _level(self, counter: Counter, used: int) -> None:
-        self._metrics.budget_used.set((counter.rule[:MAX_LABEL], counter.subject[:MAX_LABEL]), round(used / counter.limit, 4))
+        period = "day" if counter.ends - counter.since <= DAY_S else "month"
+        labels = (counter.rule[:MAX_LABEL], counter.subject[:MAX_LABEL], counter.unit.value, period)
+        self._metrics.budget_used.set(labels, round(used / counter.limit, 4))
 
     def _store(self, store: str, up: bool, reason: str) -> None:
         """A store answered or did not. It is said once in a while only: without it, every request would say so."""
@@ -205,6 +226,15 @@ class Accounting:
 RECORDS, LEASES, KEYS = "records", "leases", "keys"
 
 
+def _stores(config: Config, file: str, keeps: bool) -> tuple[Records, Directory | None]:
+    """Where rows and keys are kept. Without a store and without operators there are no rows, and no keys but the configured ones."""
+    if not keeps and not config.admin.keys:
+        return Nowhere(), None
+    from edgegate.stores.opening import stores_of
+
+    return stores_of(config.store, file, keeps)
+
+
 def _link(config: Config) -> RedisLink | None:
     if not config.store.redis:
         return None
@@ -221,6 +251,9 @@ def _authority(config: Config, file: str, share: Path | None, link: RedisLink | 
         return RedisAuthority(link, config.store.namespace)
     if share is None:
         return None
+    from edgegate.stores.database import Database
+    from edgegate.stores.sqlite_authority import SqliteAuthority
+
     return SqliteAuthority(Database(str(share / "leases.sqlite") if config.store.postgres else file))
 
 

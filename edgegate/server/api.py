@@ -113,7 +113,7 @@ class Api:
         limit = _limit(ex.query)
         accept = request.headers.get("Accept", "")
         if request.method == "HEAD" or ("application/json" in accept and "text/event-stream" not in accept):
-            return _json(200, ex, {"events": self._events.latest(KEPT if limit is None else limit)})
+            return _json(200, ex, {"events": self._events.latest(KEPT if limit is None else limit, private=False)})
         if self._draining():
             raise GatewayError(503, "draining", "The gateway is shutting down.", retry_after_s=1.0)
         if len(self._feeds) >= MAX_FEEDS:
@@ -131,10 +131,10 @@ class Api:
         """What a feed begins with: what came behind `Last-Event-ID`, or as many of the last events as were asked for, or nothing."""
         last = request.headers.get("Last-Event-ID", "")
         if not last:
-            return self._events.latest(limit or 0)
+            return self._events.latest(limit or 0, private=False)
         if not _digits(last):
             raise bad_request("Last-Event-ID: expected the id of an event, a whole number", "Last-Event-ID")
-        return self._events.after(int(last))
+        return self._events.after(int(last), private=False)
 
     def _refuse(self, ex: Exchange, error: GatewayError, methods: tuple[str, ...]) -> web.Response:
         headers = {**_headers(ex), "x-edgegate-error-source": error.source.value}

@@ -48,20 +48,18 @@ from edgegate.stages.limits import Limits
 from edgegate.stages.meter import Meter
 from edgegate.stages.queue import Queue
 from edgegate.stages.route import Route
-from edgegate.stages.tokens_jwt import Tokens
 from edgegate.stages.translate import Translate
 from edgegate.stores.sqlite import SqliteStore
 from edgegate.upstream.aws import AwsCredential
 from edgegate.upstream.bearer import CommandToken, FileToken
 from edgegate.upstream.credential import Credential
 from edgegate.upstream.deadlines import Deadlines
-from edgegate.upstream.jwks import KeySet
-from edgegate.upstream.side import Side
 
 OPENAI_HOST = "api.openai.com"
 
 if TYPE_CHECKING:
     from edgegate.server.accounting import Accounting
+    from edgegate.stages.tokens_jwt import Tokens
 
 Sides = Mapping[str, tuple[ProviderSide, ProviderOptions]]
 
@@ -172,6 +170,10 @@ def build_tokens(options: AuthOptions) -> Tokens | None:
     """Callers by JSON Web Token, where they are accepted."""
     if options.jwt is None:
         return None
+    from edgegate.stages.tokens_jwt import Tokens
+    from edgegate.upstream.jwks import KeySet
+    from edgegate.upstream.side import Side
+
     log = structlog.get_logger("auth")
     keys = KeySet(options.jwt, Side(), lambda reason: log.warning("issuer_unavailable", reason=reason))
     return Tokens(options.jwt, keys, time.time)
@@ -235,12 +237,20 @@ def build_stages(
             case "failover":
                 return Failover(options, board, metrics, Hedges(options.hedge, prices) if options.hedge is not None else None)
             case "budget":
-                return Budget(options, rules, limiter, prices, accounting.estimates, metrics, time.time)
+                return Budget(options, rules, limiter, prices, accounting.estimates, metrics, time.time, weigh=accounting.keeps)
             case "translate":
                 return Translate(options, accounting.estimator)
             case "forward":
                 credentials = build_credentials(sides, clock, os.environ)
-                return Forward(options, sides, credentials, deadlines, server.body_timeout, server.max_body, accounting.ledger)
+                return Forward(
+                    options,
+                    sides,
+                    credentials,
+                    deadlines,
+                    server.body_timeout,
+                    server.max_body,
+                    accounting.ledger if accounting.keeps else None,
+                )
             case "meter":
                 return Meter(prices, metrics)
         raise ValueError(f"unknown stage {name!r}")

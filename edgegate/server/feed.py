@@ -14,7 +14,7 @@ import orjson
 from aiohttp import web
 from aiohttp_sse import EventSourceResponse
 
-from edgegate.observe.events import KEPT, Event
+from edgegate.observe.events import KEPT, PRIVATE, Event
 
 PING_S = 15.0
 MAX_QUEUED = 2 * KEPT
@@ -34,6 +34,8 @@ class Feed:
         self._over = False
 
     def push(self, event: Event) -> None:
+        if event["kind"] in PRIVATE:
+            return
         if len(self._queue) >= MAX_QUEUED:
             self._over = True
             self._transport.abort()

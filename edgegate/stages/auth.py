@@ -12,13 +12,11 @@ the first key is made. While stored keys could not be read yet, a key that is no
 from __future__ import annotations
 
 import time
-from collections.abc import Awaitable, Callable, Mapping, Sequence
-from types import MappingProxyType
-from typing import Any
+from collections.abc import Awaitable, Callable, Sequence
+from typing import TYPE_CHECKING, Any
 from urllib.parse import unquote_plus
 
 from edgegate.access.address import client_address, is_trusted, networks_of
-from edgegate.access.jwt import Header
 from edgegate.access.keys import Key, KeyRing
 from edgegate.access.naming import clean_name
 from edgegate.chain import Proceed
@@ -26,7 +24,10 @@ from edgegate.config.stages import AuthOptions
 from edgegate.dialects.base import Json, Operation
 from edgegate.errors import GatewayError, Source
 from edgegate.exchange import UNIX, Exchange, Reply
-from edgegate.stages.tokens_jwt import Tokens
+
+if TYPE_CHECKING:
+    from edgegate.access.jwt import Header
+    from edgegate.stages.tokens_jwt import Tokens
 
 KEY_HEADERS = ("x-api-key", "api-key", "x-goog-api-key")
 QUERY_KEYS = frozenset({"api_key", "key"})
@@ -36,10 +37,8 @@ NOT_READ = frozenset({Operation.RELAY, Operation.MODELS})
 UNREAD_S = 1.0
 """When to ask again while the stored keys cannot be read."""
 
-USER_WORDS: Mapping[str, tuple[bytes, ...]] = MappingProxyType(
-    {"openai": (b'"user":', b'"safety_identifier"'), "anthropic": (b'"user_id"',)}
-)
-"""What stands in a body that names a user, by dialect. (`"user"` without its colon would be a role.)"""
+NAMING = frozenset({"openai", "anthropic"})
+"""Dialects in whose bodies a user may be named."""
 
 ADDRESSES = 4096
 LONGEST_KEPT = 256
@@ -203,13 +202,12 @@ def _user_id(ex: Exchange) -> str:
 
 
 def _named_in_body(ex: Exchange) -> str:
-    """The user that the body names, in the words of its dialect. Nothing is parsed for a body without these words."""
-    body = ex.body
-    for word in USER_WORDS.get(ex.client.dialect, ()):
-        if word in body and ex.operation not in NOT_READ:
-            user = _user_of(ex.client.dialect, ex.request)
-            return clean_name(user) if isinstance(user, str) else ""
-    return ""
+    """The user that the body names, in the words of its dialect. What is parsed here is parsed once: route needs it too."""
+    dialect = ex.client.dialect
+    if dialect not in NAMING or ex.operation in NOT_READ:
+        return ""
+    user = _user_of(dialect, ex.request)
+    return clean_name(user) if isinstance(user, str) and user else ""
 
 
 def _user_of(dialect: str, request: Json) -> Any:

@@ -9,7 +9,6 @@ A caller may set a ceiling for all attempts of its request together: `x-max-cost
 
 from __future__ import annotations
 
-import asyncio
 import math
 from collections.abc import Awaitable, Callable, Sequence
 
@@ -37,6 +36,8 @@ FIELD = "max_cost_usd"
 HIGHEST_USD = 1_000_000.0
 REMEMBERED = 4096
 
+FREE_METHODS = frozenset({"GET", "HEAD", "OPTIONS", "DELETE"})
+
 
 class Unpaid(NotAsked):
     """An attempt that was not made because of what it may cost."""
@@ -56,7 +57,8 @@ class Known:
 
 
 class Budget:
-    """See the module."""
+    """See the module. `weigh`: what an attempt may cost is noted although no budget is about it, for the ledger, which charges it to
+    attempts whose process died."""
 
     def __init__(
         self,
@@ -67,8 +69,10 @@ class Budget:
         estimates: Estimates,
         metrics: Metrics,
         unix_clock: Callable[[], float],
+        weigh: bool = True,
     ) -> None:
         self._options = options
+        self._weigh = weigh
         self._estimates = estimates
         self._rules = rules
         self._limiter = limiter
@@ -82,15 +86,38 @@ class Budget:
         if target is None:
             raise GatewayError(500, "no_route", "the chain has no route stage before budget")
         ex.ceiling_nano_usd = ceiling(ex)  # each time: this may be a fork
-        if ex.bounds is None:
-            most_tokens(ex, self._options.answer_tokens)
         now = self._unix()
         known = self._accounts(ex, target, now)
-        cost = self._cost(ex, target)
-        if ex.ceiling_nano_usd is None and not known.accounts:
-            ex.reserved_nano_usd = cost
+        accounts = known.accounts
+        if not accounts and ex.ceiling_nano_usd is None and not self._weigh:
             return proceed(ex)
+        before, after = ex.bounds or most_tokens(ex, self._options.answer_tokens)
+        cost = self._cost(ex, target)
+        if ex.ceiling_nano_usd is None:
+            if not accounts:
+                ex.reserved_nano_usd = cost
+                return proceed(ex)
+            if cost is not None:
+                units = (1, before + after or 1, 1, cost or 1)
+                try:
+                    hold = self._limiter.reserve_nowait([(account, units[account.sort]) for account in accounts], now)
+                except OverLimit:
+                    hold = None
+                if hold is not None:
+                    ex.reserved_nano_usd = cost
+                    ex.reserved = hold
+                    return self._paid(ex, proceed)
         return self._weighed(ex, proceed, target, known, cost)
+
+    async def _paid(self, ex: Exchange, proceed: Proceed) -> Reply:
+        answered = False
+        try:
+            reply = await proceed(ex)
+            answered = ex.reserved is None
+            return reply
+        finally:
+            if not answered:  # it failed, even by a fault of ours, or it was answered without an attempt
+                self._give_back(ex)
 
     async def _weighed(self, ex: Exchange, proceed: Proceed, target: Target, known: Known, cost: int | None) -> Reply:
         """An attempt that somebody has to pay for, or that must stay below a ceiling. One that is too dear by the bytes of its request
@@ -107,6 +134,7 @@ class Budget:
                 now = self._unix()
                 if not ex.counted and self._may_fit(ex, target, known, now):
                     await count_input(ex, self._estimates)
+                    known = self._accounts(ex, target, self._unix())  # some may have been forgotten meanwhile
                     cost = self._cost(ex, target)
                 elif isinstance(refusal, OverLimit):
                     self._metrics.limited.add((refusal.counter.rule, refusal.counter.unit.value))
@@ -115,15 +143,11 @@ class Budget:
                     raise
         ex.reserved_nano_usd = cost
         ex.reserved = hold
-        try:
-            return await proceed(ex)
-        except (GatewayError, asyncio.CancelledError):
-            self._give_back(ex)
-            raise
+        return await self._paid(ex, proceed)
 
     async def _reserve(self, ex: Exchange, target: Target, known: Known, cost: int | None) -> Hold:
         if cost is None and known.money is not None and self._options.unpriced == "deny":
-            raise _unpriced(target, known.money.rule)
+            raise _unpriced(ex, target, known.money.rule)
         units = (1, sum(ex.bounds or (0, 0)) or 1, 1, cost or 1)  # at least one of each: what is used up refuses
         asked = [(account, units[account.sort]) for account in known.accounts]
         hold = self._limiter.reserve_nowait(asked, self._unix())
@@ -147,9 +171,11 @@ class Budget:
         if reserved is not None:  # forward did not take it: nothing was sent
             self._limiter.settle(reserved, NOTHING, now)
         attempt = ex.attempt
-        if attempt is not None and attempt.hold is not None and is_free_of_charge(attempt):
-            self._limiter.settle(attempt.hold, (1, 0, 0, 0), now)
-            attempt.hold = None
+        if attempt is not None and attempt.hold is not None:
+            self._limiter.leave(attempt.hold, now)  # what it used is counted later, but it is over
+            if is_free_of_charge(attempt):
+                self._limiter.settle(attempt.hold, (1, 0, 0, 0), now)
+                attempt.hold = None
 
     def _accounts(self, ex: Exchange, target: Target, now: float) -> Known:
         key, rules = ex.key, self._rules
@@ -170,9 +196,9 @@ class Budget:
         return known
 
     def _cost(self, ex: Exchange, target: Target) -> int | None:
-        """The most that an attempt may cost; nothing is known of a relayed path but the model it may name."""
-        if ex.operation is Operation.RELAY and not target.model:
-            return 0
+        """The most that an attempt may cost. Nobody knows that of what is relayed, unless it only asks or takes away."""
+        if ex.operation is Operation.RELAY:
+            return 0 if ex.method in FREE_METHODS else None
         before, after = ex.bounds or (0, 0)
         return self._most(ex, target, before, after)
 
@@ -180,7 +206,7 @@ class Budget:
         provider = target.provider
         if provider.simulated:
             return 0
-        tier = tier_of(ex.request.get("service_tier")) if b'"service_tier"' in ex.body else ""
+        tier = "" if ex.operation is Operation.RELAY else tier_of(ex.request.get("service_tier"))
         return self._prices.most_nano(before, after, target.model, provider.name, provider.side.name, tier)
 
     def _check_ceiling(self, ex: Exchange, target: Target, cost: int | None) -> None:
@@ -223,9 +249,11 @@ def _amount(value: object, name: str) -> int:
     return nano(usd)
 
 
-def _unpriced(target: Target, rule: str) -> GatewayError:
-    message = (
-        f"The price of '{target.model[:100]}' at '{target.provider.name}' is not known, and budget '{rule[:100]}' is hard: give it one "
-        "under `prices.models`, or let such models pass with `unpriced: allow`."
-    )
-    return Unpaid(403, "price_unknown", message, param="model", retryable=True)
+def _unpriced(ex: Exchange, target: Target, rule: str) -> GatewayError:
+    if ex.operation is Operation.RELAY:
+        what = f"What {ex.path[:100]} costs is not known beforehand"
+        how = "use an API that edgegate understands, or let such requests pass with `unpriced: allow`"
+    else:
+        what = f"The price of '{target.model[:100]}' at '{target.provider.name}' is not known"
+        how = "give it one under `prices.models`, or let such models pass with `unpriced: allow`"
+    return Unpaid(403, "price_unknown", f"{what}, and budget '{rule[:100]}' is hard: {how}.", param="model", retryable=True)

@@ -102,6 +102,7 @@ class Forward:
         attempt.free = provider.simulated
         if limits is not usual:
             attempt.hurried = _hurried(limits, usual, ex)
+        attempt.key, attempt.user = ex.key, ex.user
         attempt.reserved_nano_usd = ex.reserved_nano_usd
         if ex.reserved is not None:
             attempt.hold, ex.reserved = ex.reserved, None

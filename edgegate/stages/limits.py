@@ -29,9 +29,10 @@ REMEMBERED = 4096
 class Known:
     """The accounts of one caller, as long as the limiter keeps them and the key stays what it is."""
 
-    __slots__ = ("_fixed", "_tokens", "any", "generation", "key", "places")
+    __slots__ = ("_fixed", "_tokens", "any", "generation", "key", "name", "places")
 
-    def __init__(self, key: Key | None, accounts: Sequence[Account], generation: int) -> None:
+    def __init__(self, name: tuple[str, str, str], key: Key | None, accounts: Sequence[Account], generation: int) -> None:
+        self.name = name
         self.key = key
         self.generation = generation
         self.any = bool(accounts)
@@ -44,11 +45,14 @@ class Known:
         if not self._tokens:
             return self._fixed + self.places
         before, after = ex.bounds or most_tokens(ex, answer_tokens)
-        return [*self._fixed, *[(account, before + after) for account in self._tokens], *self.places]
+        tokens = before + after or 1  # nothing is known of a relayed path: a limit that is used up refuses it
+        return [*self._fixed, *[(account, tokens) for account in self._tokens], *self.places]
 
     def may_fit(self, ex: Exchange, now: float) -> bool:
         """Whether there may be room for the longest answer and a short prompt. If not, a limit is used up, and counting is no use."""
-        _, after = ex.bounds or (0, 0)
+        if ex.bounds is None:
+            return False
+        _, after = ex.bounds
         return all(account.wait(after + 1, now) <= 0 for account in self._tokens)
 
 
@@ -101,7 +105,7 @@ class Limits:
         _, user, ip = name
         counters = self._rules.of_request(Who(key, user, subject_of(ip) if ip else ""))
         accounts = [self._limiter.account(counter) for counter in counters]
-        known = self._known[name] = Known(key, accounts, self._limiter.generation)
+        known = self._known[name] = Known(name, key, accounts, self._limiter.generation)
         return known
 
     async def _ask(self, ex: Exchange, proceed: Proceed, asked: list[tuple[Account, int]], known: Known) -> Reply:
@@ -120,6 +124,8 @@ class Limits:
     async def _count(self, ex: Exchange, proceed: Proceed, known: Known) -> Reply:
         """There is no room for as many tokens as the request has bytes: perhaps there is for those it has."""
         await count_input(ex, self._estimates)
+        if known.generation != self._limiter.generation:  # some may have been forgotten meanwhile
+            known = self._find(known.name, known.key)
         return await self._ask(ex, proceed, known.asked(ex, self._options.answer_tokens), known)
 
     def _leave(self, ex: Exchange) -> None:

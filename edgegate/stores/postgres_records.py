@@ -13,7 +13,7 @@ import time
 from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
 from typing import TypeVar
 
-from edgegate.ledger.row import COLUMNS, UNKNOWN, Row
+from edgegate.ledger.row import COLUMNS, UNKNOWN, Row, decode
 from edgegate.stores.base import StoreError
 from edgegate.stores.postgres import Postgres
 from edgegate.stores.postgres_driver import Session, Unfit
@@ -117,22 +117,20 @@ class PostgresRecords:
             await self._postgres.close()
 
     async def write(self, batch: Batch) -> None:
-        rows = batch.rows
         ended = frozenset(batch.closed)
-        opened = [row for row in batch.opened if row.seq not in ended] if ended else batch.opened
+        opened = [row for seq, row in batch.opened if seq not in ended]
         try:
-            await self._write(rows, opened, batch.closed)
-        except (Unfit, TypeError):  # a text or a number that it cannot hold must not keep all others waiting for ever
-            rows = cleaned(rows)
-            await self._write(rows, cleaned(opened), batch.closed)
+            await self._write(batch.rows, opened, batch.closed)
+        except Unfit:  # a text or a number that it cannot hold must not keep all others waiting for ever
+            await self._write(cleaned(batch.rows), cleaned(opened), batch.closed)
 
-    async def _write(self, rows: Sequence[Row], opened: Sequence[Row], closed: Sequence[int]) -> None:
+    async def _write(self, rows: Sequence[bytes], opened: Sequence[bytes], closed: Sequence[int]) -> None:
         arguments = (packed(rows), packed(opened), self._holder, closed)
         new: int = await self._run(lambda session: session.fetchval(self._sql.write, *arguments))
         if new < len(rows):
-            final = {(row.holder, row.seq): row for row in rows if row.outcome != UNKNOWN}
-            if final:
-                replacing = packed(list(final.values()))
+            known = {(row.holder, row.seq): text for row, text in ((decode(text), text) for text in rows) if row.outcome != UNKNOWN}
+            if known:
+                replacing = packed(known.values())
                 await self._run(lambda session: session.execute(self._sql.replace, replacing))
 
     async def beat(self) -> None:

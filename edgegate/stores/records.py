@@ -1,6 +1,6 @@
 """What a store of the ledger can do: keep rows for good, find attempts again whose process died, add up.
 
-Every call may raise `StoreError`, after its deadline at the latest, and may then be made again: rows are named, so that writing
+Every call may raise `StoreError`, after its deadline at the latest, and may then be made again: batches are numbered, so that writing
 one twice changes nothing. Processes that write are holders; each announces itself with `open` and is alive until `close`, or
 until its process is gone.
 """
@@ -8,25 +8,26 @@ until its process is gone.
 from __future__ import annotations
 
 from collections.abc import AsyncIterator, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from typing import NamedTuple, Protocol
 
 from edgegate.access.counters import Scope
 from edgegate.ledger.row import Row
 
 
-@dataclass(slots=True)
+@dataclass(frozen=True, slots=True)
 class Batch:
-    """What is written at once, in one transaction. `opened`: attempts that run, as rows with outcome `unknown` and the reserved
-    cost: what they become if nobody ends them. `closed`: the seqs of opened attempts that have ended. `rows`: for good; one may
-    take the place of an `unknown` row of the same name."""
+    """What is written at once, in one transaction. Rows are JSON, as `ledger.row.encode` makes it.
 
-    rows: list[Row] = field(default_factory=list)
-    opened: list[Row] = field(default_factory=list)
-    closed: list[int] = field(default_factory=list)
+    number: grows within a holder. A batch that failed is written again as it was, under its number, before any other.
+    rows: for good. opened: attempts that run, by their seq, as rows with outcome `unknown` and the reserved cost: what they become if
+    nobody ends them. closed: the seqs of opened attempts that have ended; their rows are in the same batch.
+    """
 
-    def __len__(self) -> int:
-        return len(self.rows) + len(self.opened) + len(self.closed)
+    number: int
+    rows: Sequence[bytes] = ()
+    opened: Sequence[tuple[int, bytes]] = ()
+    closed: Sequence[int] = ()
 
 
 class Total(NamedTuple):

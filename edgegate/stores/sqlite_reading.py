@@ -1,135 +1,202 @@
-"""Questions to the ledger in SQLite, for the thread that owns the connection: sums, and pages of rows.
+"""Rows of the ledger in SQLite in the order of their time, for the thread that owns the connection: step by step, none of them long.
 
-Every answer comes as one JSON text (see `database`). Columns are named by us only; values are parameters.
+Segments overlap in time: several processes write, and an attempt stands where it ended, at the time when it began. So segments are
+read in the order of their edges, and a row is given when no segment that is still to be read can have one before it. Where too many
+rows would wait for that, those that come last are put down again, and their segments are read once more when it is their turn.
 """
-
-# ruff: noqa: S608 (what is put into SQL are names of ours; values are parameters)
 
 from __future__ import annotations
 
 import sqlite3
-from collections.abc import Iterable, Mapping, Sequence
+from collections import deque
+from collections.abc import Callable, Sequence
+from datetime import date
+from operator import itemgetter
 from typing import Any, NamedTuple
 
 import orjson
 
 from edgegate.access.counters import Scope
-from edgegate.ledger.row import Row
-from edgegate.stores.records import GROUPS, Slice, Total
-from edgegate.stores.sqlite_ledger import ROW, SUMS, quoted
+from edgegate.ledger.row import COLUMNS, Row
+from edgegate.stores.records import GROUPS, Slice
+from edgegate.stores.sqlite_sums import DAY_MS, SCOPED, day_of, known_columns
 
-PAGE = 1000
+STEP = 1000
+"""Rows that are looked at in one step, unless one segment has more."""
 
-_SCOPED = ("key", "user", "tenant", "model", "provider")
-"""What a scope looks at, in the order of `Scope.covers`."""
+MOST_HELD = 8000
+"""Rows that wait at most between two steps: some 12 MB."""
+
+AHEAD = 200
+"""Segments whose edges are looked up at once."""
 
 _OF_ROWS = ("request_id", "outcome")
 """What rows can be asked for by, beside GROUPS."""
 
-_DAY_OF = "strftime('%Y-%m-%d', {} / 1000, 'unixepoch')"
+_FOREVER_MS = 1 << 62
 
-_LAST_MS = 253_402_300_799_999
-"""The end of the year 9999, and of the days that SQLite knows."""
+_EDGES = """
+SELECT json_group_array(json_array(first_ms, last_ms, number, count)) FROM (
+    SELECT first_ms, last_ms, number, count FROM segments
+    WHERE first_ms >= :edge AND (first_ms, last_ms, number) > (:edge, :other, :number) AND first_ms < :until AND last_ms >= :since
+    ORDER BY first_ms, last_ms, number LIMIT :most
+)
+"""
+_EDGES_BACKWARDS = """
+SELECT json_group_array(json_array(first_ms, last_ms, number, count)) FROM (
+    SELECT first_ms, last_ms, number, count FROM segments
+    WHERE last_ms <= :edge AND (last_ms, first_ms, number) < (:edge, :other, :number) AND first_ms < :until AND last_ms >= :since
+    ORDER BY last_ms DESC, first_ms DESC, number DESC LIMIT :most
+)
+"""
+_SEGMENTS = (
+    "SELECT CAST('[' || group_concat('[' || number || ',' || CAST(rows AS TEXT) || ']') || ']' AS BLOB) FROM segments "
+    "WHERE number IN (SELECT value FROM json_each(?))"
+)
 
 Place = tuple[int, str, int]
 """A row's place in the order of time: at_ms, holder, seq."""
 
 
-class Page(NamedTuple):
-    rows: list[Row]
-    last: Place | None  # of the last row that was looked at; None: there are no more
+class _Part(NamedTuple):
+    """A segment of which the rows from a place on are to be read."""
+
+    place: Place
+    number: int
+    size: int  # rows
 
 
-def totals(db: sqlite3.Connection, part: Slice, by: Sequence[str]) -> list[Total]:
-    """Raises `ValueError` for a column that has no sums."""
-    wanted = tuple(by)
-    _check((*wanted, *(name for name, _ in part.equal)), GROUPS)
-    groups = tuple(dict.fromkeys((*wanted, *_looked_at(part.scope))))
-    where, values = _where(part)
-    span = f"day >= {_DAY_OF.format('?')} AND day <= {_DAY_OF.format('?')}"
-    values = [max(0, part.since_ms), min(_LAST_MS, part.until_ms - 1), *values]
-    columns = quoted((*GROUPS, *SUMS))
-    since = "number > (SELECT until FROM summed)"
-    every = (
-        f"SELECT {columns} FROM daily WHERE {span} AND {where} UNION ALL SELECT {columns} FROM counted WHERE {since} AND {span} AND {where}"
-    )
-    summed = ", ".join(f'sum("{name}")' for name in SUMS)
-    lines = _json(
-        db,
-        f"SELECT json_group_array(json(line)) FROM (SELECT json_array({quoted(groups)}{', ' if groups else ''}{summed}) AS line "
-        f"FROM ({every}) GROUP BY {quoted(groups) or 'NULL'})",
-        [*values, *values],
-    )
-    found: dict[tuple[str, ...], list[int]] = {}
-    for line in lines:
-        named = dict(zip(groups, line, strict=False))
-        if _covers(part.scope, named):
-            sums = line[len(groups) :]
-            group = tuple(named[name] for name in wanted)
-            known = found.get(group)
-            found[group] = sums if known is None else [a + b for a, b in zip(known, sums, strict=True)]
-    return [_total(dict(zip(wanted, group, strict=True)), sums) for group, sums in sorted(found.items())]
+class _Line(NamedTuple):
+    place: Place
+    part: _Part
+    values: Sequence[Any]
 
 
-def page(db: sqlite3.Connection, part: Slice, after: Place | None, newest_first: bool) -> Page:
-    """Looks at the next `PAGE` rows by time, so that it never takes long, and gives those that are asked for. Raises `ValueError`
-    for an unknown column."""
-    _check((name for name, _ in part.equal), (*GROUPS, *_OF_ROWS))
-    span, span_values = "at_ms >= ? AND at_ms < ?", [part.since_ms, part.until_ms]
-    place: tuple[int | str, ...] = ()
-    if after is not None:
-        than, place = ("<" if newest_first else ">"), (after[0], *after)
-        span += f" AND at_ms {than}= ? AND (at_ms, holder, seq) {than} (?, ?, ?)"
-    direction = "DESC" if newest_first else "ASC"
-    order = f"at_ms {direction}, holder {direction}, seq {direction}"
-    looked = f"SELECT {ROW} FROM ledger WHERE {span} ORDER BY {order} LIMIT {PAGE}"
-    where, values = _where(part, {"day": _DAY_OF.format("at_ms")})
-    # in the order of the inner query, which is read as it was made
-    found, last, seen = _json(
-        db,
-        f"WITH looked AS MATERIALIZED ({looked}) SELECT json_array("
-        f"(SELECT json_group_array(json_array({ROW})) FROM looked WHERE {where}), "
-        f"(SELECT json_array(at_ms, holder, seq) FROM looked LIMIT 1 OFFSET {PAGE - 1}), (SELECT count(*) FROM looked))",
-        [*span_values, *place, *values],
-    )
-    rows = [Row._make(line) for line in found]
-    if part.scope is not None:
-        rows = [row for row in rows if part.scope.covers(row.key, row.user, row.tenant, row.model, row.provider)]
-    return Page(rows, tuple(last) if seen == PAGE else None)
+_place = itemgetter(0)
 
 
-def _total(named: Mapping[str, str], sums: Sequence[int]) -> Total:
-    fields: dict[str, Any] = dict.fromkeys(GROUPS, "") | dict(named)
-    return Total(**(fields | dict(zip(SUMS, sums, strict=True))))
+class Reading:
+    """See the module. One question for rows; `step` until it gives None. Raises `ValueError` for an unknown column."""
+
+    def __init__(self, part: Slice, newest_first: bool) -> None:
+        known_columns((name for name, _ in part.equal), (*GROUPS, *_OF_ROWS))
+        self._newest_first = newest_first
+        self._since, self._until = _span(part)
+        self._fits = _condition(part)
+        edge = _FOREVER_MS if newest_first else -_FOREVER_MS
+        self._scanned = (edge, edge, edge)  # the last segment whose edges were looked up, in the order of the index
+        self._scanning = True
+        self._ahead: deque[_Part] = deque()
+        self._again: deque[_Part] = deque()  # by their places, each segment once
+        self._held: list[_Line] = []  # by their places
+
+    def step(self, db: sqlite3.Connection) -> list[Row] | None:
+        """The next rows, perhaps none; None: there are no more."""
+        parts: dict[int, _Part] = {}
+        looked = 0
+        while looked < STEP and (part := self._next(db)) is not None:
+            if self._ahead and self._ahead[0] is part:
+                self._ahead.popleft()
+            else:
+                self._again.popleft()
+            parts[part.number] = part
+            looked += part.size
+        if not parts and not self._held:
+            return None
+        if parts:
+            self._read(db, parts)
+        rows = [Row._make(line.values) for line in self._ready(self._next(db))]
+        if len(self._held) > MOST_HELD:
+            self._put_down(MOST_HELD // 2)
+        return rows
+
+    def _ready(self, bound: _Part | None) -> list[_Line]:
+        """Takes the rows that are before all of a segment."""
+        count = len(self._held)
+        if bound is not None:
+            count = next((number for number, line in enumerate(self._held) if not self._before(line.place, bound.place)), count)
+        ready, self._held = self._held[:count], self._held[count:]
+        return ready
+
+    def _before(self, one: Place, other: Place) -> bool:
+        return one > other if self._newest_first else one < other
+
+    def _next(self, db: sqlite3.Connection) -> _Part | None:
+        """The segment that may have the first of the rows that are to be read."""
+        if not self._ahead and self._scanning:
+            self._scan(db)
+        ahead, again = self._ahead, self._again
+        if not again:
+            return ahead[0] if ahead else None
+        return ahead[0] if ahead and self._before(ahead[0].place, again[0].place) else again[0]
+
+    def _scan(self, db: sqlite3.Connection) -> None:
+        edge, other, number = self._scanned
+        values = {"edge": edge, "other": other, "number": number, "since": self._since, "until": self._until, "most": AHEAD}
+        (text,) = db.execute(_EDGES_BACKWARDS if self._newest_first else _EDGES, values).fetchone()
+        found = orjson.loads(text)
+        self._scanning = bool(found)
+        for first, last, number, count in found:
+            place = (last + 1, "", -1) if self._newest_first else (first, "", -1)
+            self._ahead.append(_Part(place, number, count))
+            self._scanned = (last, first, number) if self._newest_first else (first, last, number)
+
+    def _read(self, db: sqlite3.Connection, parts: dict[int, _Part]) -> None:
+        (text,) = db.execute(_SEGMENTS, (orjson.dumps(list(parts)).decode(),)).fetchone()
+        since, until, fits, held, before = self._since, self._until, self._fits, self._held, self._before
+        for number, rows in orjson.loads(text) if text is not None else ():  # some may have been pruned
+            part = parts[number]
+            begin = part.place
+            for values in rows:
+                if since <= values[2] < until and (fits is None or fits(values)):
+                    place = (values[2], values[0], values[1])
+                    if not before(place, begin):
+                        held.append(_Line(place, part, values))
+        held.sort(key=_place, reverse=self._newest_first)
+
+    def _put_down(self, kept: int) -> None:
+        again = {part.number: part for part in self._again}
+        put_down: set[int] = set()
+        for place, part, _ in self._held[kept:]:
+            if part.number not in put_down:
+                put_down.add(part.number)
+                again[part.number] = part._replace(place=place)  # before the place that it may have had
+        del self._held[kept:]
+        self._again = deque(sorted(again.values(), key=_place, reverse=self._newest_first))
 
 
-def _check(names: Iterable[str], known: Sequence[str]) -> None:
-    for name in names:
-        if name not in known:
-            raise ValueError(f"there is no column `{name[:40]}` to ask by; there are {', '.join(known)}")
+def _span(part: Slice) -> tuple[int, int]:
+    """The time of which rows are asked for, days among the conditions included."""
+    since, until = max(-_FOREVER_MS, part.since_ms), min(_FOREVER_MS, part.until_ms)
+    for name, value in part.equal:
+        if name == "day":
+            number = _day(value)
+            if number is None:
+                return 0, 0
+            since, until = max(since, number * DAY_MS), min(until, (number + 1) * DAY_MS)
+    return since, until
 
 
-def _where(part: Slice, written: Mapping[str, str] | None = None) -> tuple[str, list[object]]:
-    """A condition and its values. written: columns that are computed."""
-    equal = [*part.equal]
-    if part.scope is not None:
-        equal += [(name, value) for name, value in part.scope.equal if name in _SCOPED]
-    terms = [f"{(written or {}).get(name, quoted([name]))} = ?" for name, _ in equal]
-    return " AND ".join(["1", *terms]), [value for _, value in equal]
+def _day(text: str) -> int | None:
+    try:
+        number = date.fromisoformat(text).toordinal() - date(1970, 1, 1).toordinal()
+    except ValueError:
+        return None
+    return number if day_of(number) == text else None
 
 
-def _looked_at(scope: Scope | None) -> list[str]:
-    """Columns on which it depends whether the scope covers a group."""
-    if scope is None:
-        return []
-    equal = {name for name, _ in scope.equal}
-    return [name for name in _SCOPED if name in equal or getattr(scope, f"{name}s")]
+def _condition(part: Slice) -> Callable[[Sequence[Any]], bool] | None:
+    """What the values of a row must fulfil, beside its time."""
+    equal = [(COLUMNS.index(name), value) for name, value in part.equal if name != "day"]
+    scoped: Scope | None = part.scope if part.scope != Scope() else None
+    if scoped is None and not equal:
+        return None
+    who = itemgetter(*(COLUMNS.index(name) for name in SCOPED))
 
+    def fits(values: Sequence[Any]) -> bool:
+        for place, value in equal:
+            if values[place] != value:
+                return False
+        return scoped is None or scoped.covers(*who(values))
 
-def _covers(scope: Scope | None, named: Mapping[str, str]) -> bool:
-    return scope is None or scope.covers(*(named.get(name, "") for name in _SCOPED))
-
-
-def _json(db: sqlite3.Connection, question: str, values: Sequence[object]) -> Any:
-    (text,) = db.execute(question, values).fetchone()
-    return orjson.loads(text)
+    return fits

@@ -10,16 +10,16 @@ import time
 from collections.abc import AsyncIterator, Sequence
 
 from edgegate.ledger.row import Row
-from edgegate.stores import holder_lock, sqlite_ledger, sqlite_reading
+from edgegate.stores import holder_lock, sqlite_ledger, sqlite_reading, sqlite_sums
 from edgegate.stores.base import StoreError
 from edgegate.stores.database import Database, patiently
 from edgegate.stores.records import Batch, Slice, Total
 
-MOST_PRUNED = 2000
-"""Rows that are removed in one transaction: some 20 ms."""
+FAR_BEHIND = 50_000
+"""Rows that may wait to be added to the daily sums while nobody asks for them."""
 
-SUM_ROWS = 4000
-"""Rows that this process writes before it has them added to the daily sums."""
+NEAR = sqlite_sums.SLICE
+"""Rows that a question for sums adds up itself."""
 
 
 class SqliteRecords:
@@ -49,6 +49,7 @@ class SqliteRecords:
             if not self._holder:
                 self._let_go()
                 await self._database.close()
+        await self._add_up_if_possible()
 
     async def close(self) -> None:
         if not self._holder:
@@ -68,9 +69,8 @@ class SqliteRecords:
 
     async def beat(self) -> None:
         """Only keeps house: that the holder lives, its lock says."""
-        if self._not_summed >= SUM_ROWS:
-            self._not_summed = 0
-            await self._database.run(sqlite_ledger.add_up)
+        if self._not_summed >= FAR_BEHIND:
+            await self._add_up(FAR_BEHIND)
 
     async def gone(self) -> list[str]:
         if not self._locks:
@@ -90,24 +90,36 @@ class SqliteRecords:
             holder_lock.forget(self._locks, holder)
 
     async def totals(self, part: Slice, by: Sequence[str]) -> list[Total]:
-        return await self._database.run_long(sqlite_reading.totals, part, by)
+        await self._add_up_if_possible()
+        return await self._database.run_long(sqlite_sums.totals, part, by)
 
     async def rows(self, part: Slice, *, newest_first: bool = False, limit: int = 0) -> AsyncIterator[Row]:
         left = limit
-        after: sqlite_reading.Place | None = None
-        while True:
-            page = await self._database.run_long(sqlite_reading.page, part, after, newest_first)
-            for row in page.rows:
+        reading = sqlite_reading.Reading(part, newest_first)
+        while (found := await self._database.run_long(reading.step)) is not None:
+            for row in found:
                 yield row
                 left -= 1
                 if left == 0:
                     return
-            after = page.last
-            if after is None:
-                return
 
     async def prune(self, before_ms: int) -> int:
-        return await self._database.run_long(sqlite_ledger.prune, before_ms, MOST_PRUNED)
+        """Whole segments go: a row may live as long as the last one that was written with it."""
+        await self._add_up(0)
+        return await self._database.run_long(sqlite_ledger.prune, before_ms)
+
+    async def _add_up_if_possible(self) -> None:
+        try:
+            await self._add_up(NEAR)
+        except StoreError:
+            pass  # others hold the file, or the disk is full: sums are right all the same, and take longer
+
+    async def _add_up(self, most: int) -> None:
+        """Until at most so many rows are not in the daily sums; slice by slice, so that rows are written in between."""
+        left = await self._database.run(sqlite_sums.behind)
+        while left > most:
+            left = await self._database.run(sqlite_sums.add_up)
+        self._not_summed = left
 
     def _let_go(self) -> None:
         lock, self._lock = self._lock, None
@@ -117,7 +129,6 @@ class SqliteRecords:
 
 def _begin(db: sqlite3.Connection, holder: str, at: float) -> None:
     patiently(lambda: db.execute("INSERT INTO holders (holder, since) VALUES (?, ?)", (holder, at)))
-    patiently(lambda: sqlite_ledger.add_up(db))
 
 
 def _sign_off(db: sqlite3.Connection, holder: str) -> None:

@@ -8,21 +8,22 @@ the operator takes an answer to have.
 
 from __future__ import annotations
 
+import math
 from typing import TYPE_CHECKING, Any
 
 from edgegate.dialects.base import Json, Operation
-from edgegate.tokens.count import PER_BYTE_OF_FILE, PER_PICTURE
+from edgegate.tokens.count import FILES, PER_BYTE_OF_FILE, PER_PICTURE
 
 if TYPE_CHECKING:
     from edgegate.exchange import Exchange
 
 LIMITS = ("max_completion_tokens", "max_tokens", "max_output_tokens")
-COUNTS = ("n", "num_generations")
-NESTED = ("generationConfig", "options")
-LONGEST = ("maxOutputTokens", "num_predict")
-CANDIDATES = "candidateCount"
+COUNTS = ("n", "num_generations", "best_of")
+NESTED = ("generationConfig", "generation_config", "options")
+LONGEST = ("maxOutputTokens", "max_output_tokens", "num_predict")
+CANDIDATES = ("candidateCount", "candidate_count")
 """Where formats have the longest answer and the number of answers: OpenAI, Anthropic, Cohere; Responses; below another name, Gemini
-and Ollama."""
+(in two spellings) and Ollama."""
 
 ANSWERED = frozenset({Operation.CHAT, Operation.COMPLETION})
 MOST = 10_000_000
@@ -32,7 +33,7 @@ LARGE_BODY = 16 * 1024
 """Beyond it a body may hold files: they are looked for."""
 
 LONG_TEXT = 1024
-PREFIX = 64
+LONGEST_NUMBER = 40
 
 
 def most_tokens(ex: Exchange, answer_tokens: int) -> tuple[int, int]:
@@ -54,48 +55,59 @@ def _answer(request: Json, answer_tokens: int) -> int:
     """Where several limits are given, the largest counts: which one holds is for the provider to say."""
     most = times = 0
     for name in LIMITS:
-        if name in request and type(value := request[name]) is int and value > most:
+        if name in request and (value := _whole(request[name])) > most:
             most = value
     for name in COUNTS:
-        if name in request and type(value := request[name]) is int and value > times:
+        if name in request and (value := _whole(request[name])) > times:
             times = value
     for outer in NESTED:
         if outer in request and isinstance(inner := request[outer], dict):
             for name, value in inner.items():
-                if type(value) is int and name in LONGEST and value > most:
-                    most = value
-                elif type(value) is int and name == CANDIDATES and value > times:
-                    times = value
+                if name in LONGEST:
+                    most = max(most, _whole(value))
+                elif name in CANDIDATES:
+                    times = max(times, _whole(value))
+    if "prompt" in request and isinstance(prompts := request["prompt"], list) and not all(type(token) is int for token in prompts[:1]):
+        times = (times or 1) * len(prompts)  # of completions: each has its answers
     return min(MOST, (most or answer_tokens) * (times or 1))
 
 
+def _whole(value: Any) -> int:
+    """A number of a request, also as a float or as text: some servers take these. 0 for what is none."""
+    if type(value) is int:
+        return value
+    if isinstance(value, str) and len(value) <= LONGEST_NUMBER:
+        try:
+            value = float(value)
+        except ValueError:
+            return 0
+    return math.ceil(min(value, MOST)) if isinstance(value, float) and value > 0 else 0
+
+
 def _size(request: Json) -> int:
-    """The bytes of a request; files count by what they cost."""
+    """The bytes of a request; files count by what they cost. Only where a format has files is a text taken for one: a prompt that
+    looks like a file is charged as a prompt."""
     size = 0
-    rest: list[Any] = [request]
-    while rest:
-        value = rest.pop()
-        size += 4  # quotes, commas, braces
+    rest: list[tuple[str, Any]] = [("", request)]
+    while rest and size < MOST:
+        name, value = rest.pop()
         if isinstance(value, str):
-            size += _text_size(value)
+            size += _file_size(value) if name in FILES and len(value) > LONG_TEXT else _bytes(value)
         elif isinstance(value, dict):
-            size += sum(map(len, value))
-            rest += value.values()
+            size += sum(map(_bytes, value)) + 4 * len(value)  # quotes, commas, braces
+            rest += value.items()
         elif isinstance(value, list):
-            rest += value
+            size += 4 * len(value)
+            if size < MOST:  # there may be millions of numbers
+                rest += [(name, item) for item in value if isinstance(item, str | dict | list)]
     return size
 
 
-def _text_size(text: str) -> int:
-    length = len(text) if text.isascii() else len(text.encode("utf-8", "surrogatepass"))
-    if length > LONG_TEXT:
-        if text.startswith("data:image/"):
-            return PER_PICTURE
-        if text.startswith("data:") or _is_base64(text):
-            return max(PER_PICTURE, int(length * PER_BYTE_OF_FILE))
-    return length
+def _bytes(text: str) -> int:
+    return len(text) if text.isascii() else len(text.encode("utf-8", "surrogatepass"))
 
 
-def _is_base64(text: str) -> bool:
-    """Whether a long text is a file rather than words: prose has blanks."""
-    return " " not in text[:PREFIX] and "\n" not in text[:PREFIX] and text[:PREFIX].isascii() and " " not in text[-PREFIX:]
+def _file_size(text: str) -> int:
+    if text.startswith("data:image/"):
+        return PER_PICTURE
+    return max(PER_PICTURE, int(len(text) * PER_BYTE_OF_FILE))

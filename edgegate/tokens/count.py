@@ -41,6 +41,9 @@ PER_PICTURE = 765
 LONGEST = 10_000
 """Characters that are cut into tokens at once: the encoding's pattern cannot take much longer runs of blanks (tiktoken panics)."""
 
+FILES = frozenset({"url", "image_url", "data", "file_data", "bytes", "images"})
+"""Names under which the chat and the formats of apps have files: OpenAI and Responses, Anthropic and Gemini, Bedrock, Ollama."""
+
 PER_BYTE_OF_FILE = 1 / 24
 """Documents and audio as base64 text: about 1,500 tokens for a page of 36 kB."""
 
@@ -94,18 +97,19 @@ def pieces_of(chat: Chat) -> tuple[list[str], float]:
     return texts, extra
 
 
-def _gather(value: Any, texts: list[str]) -> float:
-    """Puts the texts of a value into `texts`. Gives the tokens of what is no text."""
+def _gather(value: Any, texts: list[str], name: str = "") -> float:
+    """Puts the texts of a value into `texts`. Gives the tokens of what is no text. `name`: where it stands; a file is one only where
+    the chat has files, or a prompt that looks like one would be free."""
     if isinstance(value, str):
-        if value.startswith("data:") and "," in value[:200]:
+        if name in FILES and value.startswith("data:") and "," in value[:200]:
             return PER_PICTURE if value.startswith("data:image/") else len(value) * PER_BYTE_OF_FILE
         texts.append(value)
     elif isinstance(value, list):
-        return sum(_gather(item, texts) for item in value)
+        return sum(_gather(item, texts, name) for item in value)
     elif isinstance(value, dict):
         if value.get("type") == "image_url":
             return PER_PICTURE
         if value.get("type") == "input_audio":
             return len(str((value.get("input_audio") or {}).get("data", ""))) * PER_BYTE_OF_FILE
-        return sum(_gather(item, texts) for name, item in value.items() if name not in ("type", "id", "cache_control"))
+        return sum(_gather(item, texts, name) for name, item in value.items() if name not in ("type", "id", "cache_control"))
     return 0

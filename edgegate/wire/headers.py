@@ -125,7 +125,7 @@ _CREDENTIAL_ENDINGS = (
     b"-password",
 )
 _NOT_TO_PROVIDER = _HOP_BY_HOP | _CREDENTIALS | {b"host", b"forwarded", b"x-real-ip", b"true-client-ip", b"origin", b"referer", b"baggage"}
-_NOT_TO_PROVIDER_FAMILIES = (b"x-forwarded-", b"x-edgegate-", b"proxy-", b"cf-", b"sec-", b"x-original-")
+_NOT_TO_PROVIDER_FAMILIES = (b"x-forwarded-", b"x-edgegate-", b"x-max-cost-usd", b"proxy-", b"cf-", b"sec-", b"x-original-")
 # policy that a browser would apply to the gateway's own address, or that only its listener can speak of
 _NOT_TO_CLIENT = (
     _HOP_BY_HOP

@@ -1,7 +1,8 @@
-"""`make bench`: two suites.
+"""`make bench`: three suites.
 
 own: the gateway as a process between a canned provider and a closed-loop client, each a process; what counts is the gateway's
 CPU time (user + system, from /proc) per request and per streamed chunk. Needs nothing but this project.
+money: what keys, limits, budgets and the ledger cost: the same request with and without them, in turns.
 kit: the benchmark kit in ../shared/bench (or EDGEGATE_BENCH_KIT), where present: the same against plain relays, and nginx if it is
 installed, in one run. Other work on the machine moves wall times, hardly CPU times; ratios within one run move least.
 """
@@ -9,15 +10,18 @@ installed, in one run. Other work on the machine moves wall times, hardly CPU ti
 from __future__ import annotations
 
 import argparse
+import contextlib
 import json
 import os
 import shutil
 import socket
+import statistics
 import subprocess
 import sys
 import tempfile
 import time
 import urllib.request
+from collections.abc import Iterator
 from pathlib import Path
 
 HERE = Path(__file__).resolve().parent
@@ -33,11 +37,17 @@ server: {{listen: "127.0.0.1:{port}"}}
 providers:
   openai: {{base_url: "http://127.0.0.1:{upstream}/v1", api_key: sk-upstream-000000}}
   anthropic: {{base_url: "http://127.0.0.1:{upstream}", api_key: sk-upstream-000000}}
-keys: [{{name: bench, key: {key}}}]
 log: {{file: "{log}"}}
 chain: [{chain}]
 """
+KEYS = f"keys: [{{name: bench, key: {KEY}, tenant: acme}}]\n"
 CHAIN = "auth, route, failover, translate, forward, meter"
+BARE = "route, failover, translate, forward, meter"
+MONEY = "auth, limits, route, failover, budget, translate, forward, meter"
+RULES = """
+limits: [{per: [key], requests: 1000M/min, tokens: 1000000M/min, concurrency: 1000}]
+budgets: [{per: [tenant], usd: 1000000}, {usd: 1000000}]
+"""
 CACHED = "auth, {cache: {ttl: 1h, max_temperature: 2}}, route, failover, translate, forward, meter"
 EDGEGATES = (
     ("edgegate", "gpt-4o-mini", CHAIN),
@@ -73,10 +83,10 @@ def request(port: int, path: str, model: str, *, stream: bool, size: int) -> byt
 class Gateway:
     """The gateway as a process, for as long as the block lasts."""
 
-    def __init__(self, work: Path, upstream: int, chain: str) -> None:
+    def __init__(self, work: Path, upstream: int, chain: str, more: str = KEYS) -> None:
         self.port = free_port()
         self._config = work / f"bench-{self.port}.yaml"
-        self._config.write_text(CONFIG.format(port=self.port, upstream=upstream, key=KEY, log=work / "log.jsonl", chain=chain))
+        self._config.write_text(CONFIG.format(port=self.port, upstream=upstream, log=work / "log.jsonl", chain=chain) + more)
 
     def __enter__(self) -> Gateway:
         command = [*_pinned(0), sys.executable, "-m", "edgegate", "run", "--config", str(self._config)]
@@ -90,6 +100,57 @@ class Gateway:
     def __exit__(self, *_: object) -> None:
         self._process.terminate()
         self._process.wait(20)
+
+
+@contextlib.contextmanager
+def canned() -> Iterator[int]:
+    """The provider as a process. Gives its port."""
+    port = free_port()
+    command = [*_pinned(1), sys.executable, "-m", "tests.bench.canned", str(port), str(CHUNKS)]
+    process = subprocess.Popen(command, cwd=ROOT, stdout=subprocess.PIPE)
+    assert process.stdout is not None
+    process.stdout.readline()
+    try:
+        yield port
+    finally:
+        process.terminate()
+        process.wait(10)
+
+
+def measure(gateway: Gateway, body: bytes, seconds: float) -> tuple[float, float]:
+    """CPU microseconds of the gateway per request, and the number of bad replies."""
+    _load(gateway.port, 1, body)
+    before = cpu_s(gateway.pid)
+    result = _load(gateway.port, seconds, body)
+    return (cpu_s(gateway.pid) - before) / result["requests"] * 1e6, result["bad"]
+
+
+def money(seconds: float, rounds: int) -> int:
+    """What keys, limits, budgets and the ledger cost, together and one after the other. Returns the number of bad replies."""
+    store = "store: {file: WORK/store.sqlite}\n"
+    ways = {
+        "without": (BARE, ""),
+        "+ keys": (f"auth, {BARE}", KEYS),
+        "+ limits and budgets": (MONEY, KEYS + RULES),
+        "+ ledger": (MONEY, KEYS + RULES + store),
+    }
+    found: dict[str, list[float]] = {name: [] for name in ways}
+    bad = 0.0
+    with tempfile.TemporaryDirectory() as folder, canned() as upstream:
+        for _ in range(max(rounds, 3)):
+            for name, (chain, more) in ways.items():
+                with Gateway(Path(folder), upstream, chain, more.replace("WORK", folder)) as gateway:
+                    body = request(gateway.port, "/v1/chat/completions", "gpt-4o-mini", stream=False, size=1000)
+                    used, wrong = measure(gateway, body, seconds)
+                    found[name].append(used)
+                    bad += wrong
+    print(
+        f"\n| plain 1 KB | CPU us, best | median | more than without |\n|---|--:|--:|--:|  ({len(found['without'])} turns of {seconds:g} s)"
+    )
+    for name, figures in found.items():
+        more_than = statistics.median(figures) / statistics.median(found["without"]) - 1
+        print(f"| {name} | {min(figures):.1f} | {statistics.median(figures):.1f} | {more_than:+.1%} |", flush=True)
+    return int(bad)
 
 
 def own(seconds: float) -> int:
@@ -106,31 +167,16 @@ def own(seconds: float) -> int:
         ("cache hit, 1 KB", CACHED, "/v1/chat/completions", "gpt-4o-mini", False, 1000, "request"),
     ]
     bad = 0
-    with tempfile.TemporaryDirectory() as folder:
+    with tempfile.TemporaryDirectory() as folder, canned() as upstream:
         work = Path(folder)
-        upstream_port = free_port()
-        upstream = subprocess.Popen(
-            [*_pinned(1), sys.executable, "-m", "tests.bench.canned", str(upstream_port), str(CHUNKS)], cwd=ROOT, stdout=subprocess.PIPE
-        )
-        assert upstream.stdout is not None
-        upstream.stdout.readline()
         print(f"\n| scenario | CPU us | per | RSS MB |\n|---|--:|---|--:|  ({seconds:g} s each, 32 connections, {CHUNKS} chunks a stream)")
-        try:
-            for name, chain, path, model, stream, size, per in scenarios:
-                with Gateway(work, upstream_port, chain) as gateway:
-                    body = request(gateway.port, path, model, stream=stream, size=size)
-                    _load(gateway.port, 1, body)
-                    before = cpu_s(gateway.pid)
-                    result = _load(gateway.port, seconds, body)
-                    used = cpu_s(gateway.pid) - before
-                    units = result["requests"] * (CHUNKS if per == "chunk" else 1)
-                    bad += int(result["bad"])
-                    print(f"| {name} | {used / units * 1e6:.1f} | {per} | {rss_mb(gateway.pid):.0f} |", flush=True)
-            with Gateway(work, upstream_port, CHAIN) as gateway:
-                print(f"\nstart {gateway.start_s:.2f} s, idle {rss_mb(gateway.pid):.0f} MB, bad replies {bad}")
-        finally:
-            upstream.terminate()
-            upstream.wait(10)
+        for name, chain, path, model, stream, size, per in scenarios:
+            with Gateway(work, upstream, chain) as gateway:
+                used, wrong = measure(gateway, request(gateway.port, path, model, stream=stream, size=size), seconds)
+                bad += int(wrong)
+                print(f"| {name} | {used / (CHUNKS if per == 'chunk' else 1):.1f} | {per} | {rss_mb(gateway.pid):.0f} |", flush=True)
+        with Gateway(work, upstream, CHAIN) as gateway:
+            print(f"\nstart {gateway.start_s:.2f} s, idle {rss_mb(gateway.pid):.0f} MB, bad replies {bad}")
     return bad
 
 
@@ -147,7 +193,7 @@ def kit(arguments: argparse.Namespace) -> int:
             targets.append(_target("nginx", f"nginx -p {run} -c {{here}}/peers/nginx.conf -g 'daemon off;'", _url(19201)))
         for name, model, chain in EDGEGATES:
             config = work / f"{name}.yaml"
-            config.write_text(CONFIG.format(port=KIT_PORT, upstream=UPSTREAM_PORT, key=KEY, log=work / "log.jsonl", chain=chain))
+            config.write_text(CONFIG.format(port=KIT_PORT, upstream=UPSTREAM_PORT, log=work / "log.jsonl", chain=chain) + KEYS)
             start = f"{{python}} -m edgegate run --config {config}"
             more = f'model = "{model}"\nheaders = ["Authorization: Bearer {KEY}"]\n'
             if chain == CACHED:  # only small plain requests are answered from the cache in this kit
@@ -207,13 +253,15 @@ def main() -> int:
     parser = argparse.ArgumentParser(
         prog="python -m tests.bench", description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
-    parser.add_argument("suite", nargs="?", choices=["own", "kit", "all"], default="all")
+    parser.add_argument("suite", nargs="?", choices=["own", "money", "kit", "all"], default="all")
     parser.add_argument("--seconds", type=float, default=3.0)
     parser.add_argument("--rounds", type=int, default=1)
     parser.add_argument("--scenarios", default="", help="kit: comma-separated, e.g. plain-small,stream-burst")
     parser.add_argument("--only", default="", help="kit: comma-separated target names")
     arguments = parser.parse_args()
     bad = own(arguments.seconds) if arguments.suite in ("own", "all") else 0
+    if arguments.suite in ("money", "all"):
+        bad += money(arguments.seconds, arguments.rounds)
     if arguments.suite in ("kit", "all"):
         if not (KIT / "compare").exists():
             print(f"\nno benchmark kit at {KIT}; set EDGEGATE_BENCH_KIT")

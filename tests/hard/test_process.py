@@ -134,6 +134,11 @@ def test_200_mb_to_sleeping_readers_cost_little_and_they_are_dropped(start: Star
     with RawClient(gateway.port) as client:  # warm: what grows once does not count
         client.send(request("/v1/chat/completions", CHAT, AUTH))
         assert client.reply().status == 200
+        data, play = CASES["a stream that passes through"]
+        provider.plays(play(200 * MB))
+        client.send(data)
+        assert client.socket.recv(1000)
+    until(lambda: gateway.logs('"usage":"estimated"'), "the estimate of what was cut, for which the tokenizer is loaded")
     provider.requests.clear()
     before = resident(gateway.pid)
     sleepers = []

@@ -20,8 +20,8 @@ from edgegate.config.model import StoreOptions
 from edgegate.config.option import Secret
 from edgegate.stores.directory import StoredKey
 from edgegate.stores.opening import stores_of
-from edgegate.stores.records import Batch
 from tests.unit.admin.parts import row
+from tests.unit.stores.records_contract import batch
 
 NOW_MS = int(time.time()) * 1000 - 1000
 
@@ -58,7 +58,7 @@ def edgegate(capfdbinary: pytest.CaptureFixture[bytes]) -> Callable[..., Said]:
 
 def stored() -> list[StoredKey]:
     async def keys() -> list[StoredKey]:
-        directory = stores_of(StoreOptions(), "edgegate.db").directory
+        directory = stores_of(StoreOptions(), "edgegate.db", keep=True).directory
         await directory.open()
         try:
             return await directory.keys()
@@ -70,9 +70,9 @@ def stored() -> list[StoredKey]:
 
 def ledger(*rows: Any) -> None:
     async def write() -> None:
-        records = stores_of(StoreOptions(), "edgegate.db").records
+        records = stores_of(StoreOptions(), "edgegate.db", keep=True).records
         await records.open("h1")
-        await records.write(Batch(rows=list(rows)))
+        await records.write(batch(rows))
         await records.close()
 
     asyncio.run(write())

@@ -633,7 +633,7 @@ def test_the_place_for_the_figures_is_marked() -> None:
 def test_every_guarantee_says_whether_it_is_built() -> None:
     titles = re.findall(r"^### (\d+)\. .* · (built|partly)$", text(DOCS / "threat-model.md"), re.MULTILINE)
     assert [int(number) for number, _ in titles] == list(range(1, 17))
-    assert {int(number) for number, state in titles if state == "partly"} == {10, 11, 15, 16}
+    assert {int(number) for number, state in titles if state == "partly"} == {16}
 
 
 def test_the_systemd_unit_in_deploy_is_the_one_in_the_docs() -> None:

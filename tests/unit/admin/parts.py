@@ -15,7 +15,7 @@ from edgegate.access.keys import Key
 from edgegate.admin.api import Admin
 from edgegate.config.model import AdminKeyOptions, AdminOptions
 from edgegate.config.option import Secret
-from edgegate.ledger.row import Row
+from edgegate.ledger.row import Row, decode
 from edgegate.stores.base import StoreError
 from edgegate.stores.directory import Change, Conflict, StoredKey
 from edgegate.stores.records import GROUPS, Batch, Slice, Total
@@ -111,7 +111,7 @@ class MemoryRecords:
         return 0
 
     async def write(self, batch: Batch) -> None:
-        self.written += batch.rows
+        self.written += map(decode, batch.rows)
 
     async def totals(self, part: Slice, by: Sequence[str]) -> list[Total]:
         self.asked.append(part)

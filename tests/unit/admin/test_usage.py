@@ -101,7 +101,9 @@ async def test_a_caller_that_names_its_user_sees_this_users_rows_only() -> None:
 
 
 async def test_a_user_that_a_trusted_network_names_sees_its_own_rows() -> None:
-    found = await own_usage(caller(None, "alice", X_User_ID="alice"), MemoryRecords(ROWS), NOW)
+    named = {"key": "", "tenant": "", "user": "alice"}
+    rows = [*ROWS, row(5, **named), row(6, **named, cost_nano_usd=None, usage="estimated")]
+    found = await own_usage(caller(None, "alice", X_User_ID="alice"), MemoryRecords(rows), NOW)
     assert (found["user_id"], found["key"], found["requests"], found["unpriced"], found["estimated"]) == ("alice", None, 2, 1, 1)
 
 

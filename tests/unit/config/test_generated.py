@@ -189,10 +189,12 @@ def test_the_example_is_valid_and_works_with_nothing_set() -> None:
     assert [str(problem) for problem in loaded.problems] == []
     assert [stage.name for stage in loaded.config.chain] == [
         "auth",
+        "limits",
         "cache",
         "idempotency",
         "route",
         "failover",
+        "budget",
         "translate",
         "forward",
         "meter",
@@ -206,6 +208,6 @@ def test_what_the_example_has_in_comments_is_valid_too(tmp_path: Path) -> None:
     file = tmp_path / "config.yaml"
     file.write_text("\n".join(uncommented).replace("${file:/run/secrets/anthropic}", "k"))
     keys = dict.fromkeys(("OPENAI_API_KEY", "AZURE_OPENAI_API_KEY", "CO_API_KEY"), "k")
-    loaded = read(file, {**keys, "APP_KEY": "0123456789abcdef"})
+    loaded = read(file, {**keys, "APP_KEY": "0123456789abcdef", "OPS_KEY": "fedcba9876543210"})
     assert [str(problem) for problem in loaded.problems] == []
     assert list(loaded.config.providers) == ["openai", "claude-eu", "local", "azure", "vertex", "bedrock", "cohere"]

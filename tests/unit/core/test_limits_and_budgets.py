@@ -21,12 +21,13 @@ PRICES = {"models": {"gpt-4o": {"input": 1, "output": 10}, "cheap": {"input": 0.
 LIMITED = CHAT | {"max_tokens": 100, "temperature": 1}
 
 
-def config(*urls: str, **more: Any) -> dict[str, Any]:
+def config(directory: Path, *urls: str, **more: Any) -> dict[str, Any]:
     keys = [
         {"name": "app", "key": KEY["authorization"][7:], "tenant": "acme", "tags": ["web", "beta"]},
         {"name": "other", "key": OTHER["authorization"][7:], "tenant": "acme"},
     ]
-    return {"chain": CHAIN, "providers": providers(*urls), "keys": keys, "prices": PRICES} | more
+    store = {"file": str(directory / "store.sqlite")}
+    return {"chain": CHAIN, "providers": providers(*urls), "keys": keys, "prices": PRICES, "store": store} | more
 
 
 async def rows(gate: Live) -> list[Row]:
@@ -45,7 +46,10 @@ def standing(gate: Live, unit: str) -> list[tuple[str, int]]:
 
 
 async def test_the_sixth_request_of_a_key_in_a_minute_is_refused(tmp_path: Path) -> None:
-    async with Provider() as provider, live(config(provider.url, limits=[{"per": ["key"], "requests": "5/min"}]), tmp_path) as gate:
+    async with (
+        Provider() as provider,
+        live(config(tmp_path, provider.url, limits=[{"per": ["key"], "requests": "5/min"}]), tmp_path) as gate,
+    ):
         for _ in range(5):
             assert (await gate.post(body=LIMITED, headers=KEY))[0] == 200
         status, body, headers = await gate.post(body=LIMITED, headers=KEY)
@@ -59,7 +63,10 @@ async def test_the_sixth_request_of_a_key_in_a_minute_is_refused(tmp_path: Path)
 
 
 async def test_anthropics_clients_are_told_in_their_own_headers(tmp_path: Path) -> None:
-    async with Provider() as provider, live(config(provider.url, limits=[{"per": ["tenant"], "requests": "1/min"}]), tmp_path) as gate:
+    async with (
+        Provider() as provider,
+        live(config(tmp_path, provider.url, limits=[{"per": ["tenant"], "requests": "1/min"}]), tmp_path) as gate,
+    ):
         assert (await gate.post(body=LIMITED, headers=KEY))[0] == 200
         status, body, headers = await gate.post("/v1/messages", MESSAGES, OTHER)
         assert (status, json.loads(body)["error"]["type"]) == (429, "rate_limit_error")
@@ -70,7 +77,7 @@ async def test_anthropics_clients_are_told_in_their_own_headers(tmp_path: Path) 
 async def test_tokens_are_reserved_for_the_longest_answer_and_settled_by_the_real_one(tmp_path: Path) -> None:
     async with (
         Provider(reply(completion())) as provider,
-        live(config(provider.url, limits=[{"per": ["key"], "tokens": "300/min"}]), tmp_path) as gate,
+        live(config(tmp_path, provider.url, limits=[{"per": ["key"], "tokens": "300/min"}]), tmp_path) as gate,
     ):
         assert (await gate.post(body=LIMITED | {"max_tokens": 400}, headers=KEY))[0] == 429, "it may use more than there is"
         for used in (10, 20, 30):
@@ -81,7 +88,7 @@ async def test_tokens_are_reserved_for_the_longest_answer_and_settled_by_the_rea
 async def test_no_more_requests_at_once_than_allowed(tmp_path: Path) -> None:
     busy = Busy()
     limits = [{"per": ["key"], "concurrency": 3}]
-    async with Provider(busy) as provider, live(config(provider.url, limits=limits), tmp_path) as gate:
+    async with Provider(busy) as provider, live(config(tmp_path, provider.url, limits=limits), tmp_path) as gate:
         answers = await asyncio.gather(*[gate.post(body=LIMITED, headers=KEY) for _ in range(12)])
         assert sorted(status for status, _, _ in answers) == [200] * 3 + [429] * 9
         assert busy.most == 3
@@ -91,7 +98,7 @@ async def test_no_more_requests_at_once_than_allowed(tmp_path: Path) -> None:
 
 async def test_an_answer_from_the_cache_counts_as_a_request_and_costs_nothing(tmp_path: Path) -> None:
     limits = [{"per": ["key"], "requests": "2/min", "tokens": "5000/min"}]
-    async with Provider() as provider, live(config(provider.url, limits=limits), tmp_path) as gate:
+    async with Provider() as provider, live(config(tmp_path, provider.url, limits=limits), tmp_path) as gate:
         for _ in range(2):
             assert (await gate.post(headers=KEY))[0] == 200
         assert (await gate.post(headers=KEY))[0] == 429
@@ -105,7 +112,7 @@ async def test_an_answer_from_the_cache_counts_as_a_request_and_costs_nothing(tm
 async def test_a_budget_is_never_passed_and_what_was_not_used_can_be_spent(tmp_path: Path) -> None:
     """Each answer costs 37 millionths of a dollar, and may cost a thousandth and a bit."""
     budgets = [{"per": ["tenant"], "usd": 0.0024}]
-    async with Provider(Busy()) as provider, live(config(provider.url, budgets=budgets), tmp_path) as gate:
+    async with Provider(Busy()) as provider, live(config(tmp_path, provider.url, budgets=budgets), tmp_path) as gate:
         answers = await asyncio.gather(*[gate.post(body=LIMITED, headers=KEY if n % 2 else OTHER) for n in range(10)])
         assert sorted(status for status, _, _ in answers) == [200, 200, *[429] * 8]
         refused = next(answer for answer in answers if answer[0] == 429)
@@ -120,7 +127,7 @@ async def test_a_budget_is_never_passed_and_what_was_not_used_can_be_spent(tmp_p
 
 async def test_a_used_up_budget_says_until_when_and_that_trying_again_is_no_use(tmp_path: Path) -> None:
     budgets = [{"usd": 0.00002, "period": "day"}]
-    async with Provider() as provider, live(config(provider.url, budgets=budgets), tmp_path) as gate:
+    async with Provider() as provider, live(config(tmp_path, provider.url, budgets=budgets), tmp_path) as gate:
         status, _, headers = await gate.post(body=LIMITED, headers=KEY)
         assert status == 429
         assert 1 <= int(headers["retry-after"]) <= 86_400
@@ -130,7 +137,7 @@ async def test_a_used_up_budget_says_until_when_and_that_trying_again_is_no_use(
 
 async def test_a_soft_budget_refuses_nothing_and_alerts(tmp_path: Path) -> None:
     budgets = [{"name": "soft", "usd": 0.00002, "hard": False}]
-    async with Provider() as provider, live(config(provider.url, budgets=budgets), tmp_path) as gate:
+    async with Provider() as provider, live(config(tmp_path, provider.url, budgets=budgets), tmp_path) as gate:
         for _ in range(2):
             assert (await gate.post(body=LIMITED, headers=KEY))[0] == 200
         alerts = [event for event in gate.gateway.events.latest() if event["kind"] == "budget_alert"]
@@ -139,7 +146,7 @@ async def test_a_soft_budget_refuses_nothing_and_alerts(tmp_path: Path) -> None:
 
 async def test_a_model_without_a_price_is_refused_where_a_hard_budget_holds(tmp_path: Path) -> None:
     budgets = [{"usd": 5}]
-    given = config("", budgets=budgets)
+    given = config(tmp_path, "", budgets=budgets)
     async with Provider() as provider:
         given["providers"] = providers(provider.url)
         given["providers"]["one"]["models"] = ["house-model"]
@@ -159,7 +166,7 @@ async def test_a_failed_attempt_gives_its_reservation_back_before_the_next(tmp_p
     budgets = [{"usd": 0.0015}]
     fallbacks = {"fallbacks": {"gpt-4o": ["two/gpt-4o"]}}
     async with Provider(reply(b"{}", 500)) as bad, Provider() as good:
-        given = config(bad.url, good.url, budgets=budgets, models=fallbacks)
+        given = config(tmp_path, bad.url, good.url, budgets=budgets, models=fallbacks)
         async with live(given, tmp_path) as gate:
             assert (await gate.post(body=LIMITED, headers=KEY))[0] == 200
             failed, answered = await rows(gate)
@@ -174,7 +181,7 @@ async def test_a_target_over_its_limit_is_passed_over(tmp_path: Path) -> None:
     async with (
         Provider() as first,
         Provider() as second,
-        live(config(first.url, second.url, limits=limits, models=fallbacks), tmp_path) as gate,
+        live(config(tmp_path, first.url, second.url, limits=limits, models=fallbacks), tmp_path) as gate,
     ):
         for _ in range(3):
             assert (await gate.post(body=LIMITED, headers=KEY))[0] == 200
@@ -183,7 +190,7 @@ async def test_a_target_over_its_limit_is_passed_over(tmp_path: Path) -> None:
 
 async def test_a_ceiling_holds_over_all_attempts_and_goes_to_nobody(tmp_path: Path) -> None:
     fallbacks = {"fallbacks": {"gpt-4o": ["two/gpt-4o", "two/cheap"]}}
-    async with Provider(b"") as bad, Provider() as good, live(config(bad.url, good.url, models=fallbacks), tmp_path) as gate:
+    async with Provider(b"") as bad, Provider() as good, live(config(tmp_path, bad.url, good.url, models=fallbacks), tmp_path) as gate:
         status, body, _ = await gate.post(body=LIMITED, headers=KEY | {"x-max-cost-usd": "0.00001"})
         assert (status, json.loads(body)["error"]["code"]) == (400, "cost_limit_exceeded")
         assert (bad.seen, good.seen) == ([], []), "nothing was sent"
@@ -195,14 +202,14 @@ async def test_a_ceiling_holds_over_all_attempts_and_goes_to_nobody(tmp_path: Pa
 
 @pytest.mark.parametrize("given", ["many", "-1", "nan", "1e99"])
 async def test_a_ceiling_that_is_no_amount_is_refused(given: str, tmp_path: Path) -> None:
-    async with Provider() as provider, live(config(provider.url), tmp_path) as gate:
+    async with Provider() as provider, live(config(tmp_path, provider.url), tmp_path) as gate:
         status, body, _ = await gate.post(body=LIMITED, headers=KEY | {"x-max-cost-usd": given})
         assert (status, json.loads(body)["error"]["message"]) == (400, "x-max-cost-usd: expected US dollars, from 0 to 1e+06")
 
 
 async def test_every_attempt_has_a_row_and_sums_agree(tmp_path: Path) -> None:
     stream = sse(chunk("hel") + chunk("lo") + chunk(finish="stop") + USAGE_CHUNK + DONE)
-    async with Provider(reply(completion()), stream, reply(b"{}", 400)) as provider, live(config(provider.url), tmp_path) as gate:
+    async with Provider(reply(completion()), stream, reply(b"{}", 400)) as provider, live(config(tmp_path, provider.url), tmp_path) as gate:
         await gate.post(body=LIMITED, headers=KEY)
         await gate.post(body=LIMITED | {"stream": True}, headers=KEY)
         assert (await gate.post(body=LIMITED, headers=KEY))[0] == 400
@@ -222,7 +229,7 @@ async def test_every_attempt_has_a_row_and_sums_agree(tmp_path: Path) -> None:
 
 async def test_sub_users_of_a_key_have_limits_of_their_own(tmp_path: Path) -> None:
     limits = [{"per": ["user"], "requests": "1/min"}]
-    async with Provider() as provider, live(config(provider.url, limits=limits), tmp_path) as gate:
+    async with Provider() as provider, live(config(tmp_path, provider.url, limits=limits), tmp_path) as gate:
         assert (await gate.post(body=LIMITED | {"user": "ann"}, headers=KEY))[0] == 200
         assert (await gate.post(body=LIMITED, headers=KEY | {"X-User-ID": "ben"}))[0] == 200
         assert (await gate.post(body=LIMITED | {"user": "ann"}, headers=KEY))[0] == 429
@@ -230,11 +237,11 @@ async def test_sub_users_of_a_key_have_limits_of_their_own(tmp_path: Path) -> No
 
 
 async def test_spending_of_an_earlier_process_counts(tmp_path: Path) -> None:
-    given = {"budgets": [{"per": ["key"], "usd": 0.00109}], "store": {"file": str(tmp_path / "store.sqlite")}}
+    given = {"budgets": [{"per": ["key"], "usd": 0.00109}]}
     async with Provider() as provider:
         for _ in range(2):
-            async with live(config(provider.url, **given), tmp_path) as gate:
+            async with live(config(tmp_path, provider.url, **given), tmp_path) as gate:
                 assert (await gate.post(body=LIMITED, headers=KEY))[0] == 200
-        async with live(config(provider.url, **given), tmp_path) as gate:
+        async with live(config(tmp_path, provider.url, **given), tmp_path) as gate:
             assert (await gate.post(body=LIMITED, headers=KEY))[0] == 429
             assert standing(gate, "usd") == [("app", 74_000)]

@@ -15,7 +15,7 @@ from edgegate.errors import GatewayError
 from edgegate.exchange import Attempt, Exchange
 from edgegate.ledger.ledger import Ledger
 from edgegate.ledger.prices import Prices
-from edgegate.ledger.row import Row
+from edgegate.ledger.row import Row, decode
 from edgegate.observe.metrics import Metrics
 from edgegate.stores.base import StoreError
 from edgegate.stores.records import Batch
@@ -40,11 +40,14 @@ class Store:
         await asyncio.sleep(0)
         if self.away:
             raise StoreError("away")
+        if batch.number not in [known.number for known in self.batches]:
+            self.opened.update({seq: decode(row) for seq, row in batch.opened})
+            for seq in batch.closed:
+                self.opened.pop(seq, None)
+            for row in map(decode, batch.rows):
+                assert row.seq not in self.kept, "written twice"
+                self.kept[row.seq] = row
         self.batches.append(batch)
-        self.opened.update({row.seq: row for row in batch.opened})
-        for seq in batch.closed:
-            self.opened.pop(seq, None)
-        self.kept.update({row.seq: row for row in batch.rows})
         if self.deaf:
             raise StoreError("no answer")
 
@@ -81,7 +84,7 @@ def begin(ledger: Ledger, ex: Exchange | None = None) -> Exchange:
     ex = ex or exchange()
     ex.key = Key("app", "acme")
     attempt = Attempt(f"{ex.id}-1", "openai", "openai", "gpt-4o", time.monotonic(), ex.progress)
-    attempt.reserved_nano_usd = 500
+    attempt.key, attempt.reserved_nano_usd = ex.key, 500
     ex.attempt = attempt
     ex.attempts.append(attempt)
     ledger.begin(ex, attempt)
@@ -135,6 +138,7 @@ async def test_what_was_written_without_an_answer_is_written_again_and_is_there_
     await until(lambda: len(store.batches) == 2)
     end(ledger, running)
     await until(lambda: len(store.batches) == 4)
+    assert {batch.number for batch in store.batches} == {1}, "the same one again, before any other"
     store.deaf = False
     await until(lambda: store.opened == {} and len(store.kept) == 2)
 
@@ -150,7 +154,7 @@ async def test_the_oldest_rows_are_lost_when_too_many_wait(store: Store, metrics
     assert metrics.ledger_rows.values[("lost",)] == 3
     store.away = False
     await ledger.close()
-    assert sorted(store.kept) == [4, 5, 6, 7, 8]
+    assert sorted(store.kept) == [1, 5, 6, 7, 8], "the batch that was on its way is not touched"
 
 
 async def test_where_nothing_may_be_lost_no_attempt_begins_when_too_many_wait(store: Store, metrics: Metrics) -> None:
@@ -159,6 +163,7 @@ async def test_where_nothing_may_be_lost_no_attempt_begins_when_too_many_wait(st
     store.away = True
     for _ in range(2):
         end(ledger, begin(ledger))
+    await until(lambda: metrics.ledger_waiting.values.get(()) == 2)
     with pytest.raises(GatewayError) as refused:
         begin(ledger)
     assert (refused.value.status, refused.value.code, refused.value.retry_after_s) == (503, "store_unavailable", 1.0)

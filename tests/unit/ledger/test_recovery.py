@@ -12,7 +12,7 @@ from edgegate.access.counters import Counter, Kind, Scope, Unit
 from edgegate.access.grants import Grant, Unknown, Want
 from edgegate.access.rules import today
 from edgegate.ledger.recovery import Recovery, past
-from edgegate.ledger.row import Row
+from edgegate.ledger.row import Row, encode
 from edgegate.observe.events import Events
 from edgegate.observe.metrics import Metrics
 from edgegate.stores.database import Database
@@ -28,12 +28,13 @@ MONEY = Counter(
 
 VICTIM = """
 import asyncio, sys
-from edgegate.ledger.row import Row
+from edgegate.ledger.row import Row, encode
 from edgegate.stores.database import Database
 from edgegate.stores.records import Batch
 from edgegate.stores.sqlite_authority import SqliteAuthority
 from edgegate.stores.sqlite_records import SqliteRecords
 from edgegate.access.grants import Want
+from edgegate.ledger.row import encode
 from tests.unit.ledger.test_recovery import MONEY, row
 
 async def main(file):
@@ -42,7 +43,7 @@ async def main(file):
     await authority.open("victim")
     await authority.begin(MONEY, {})
     await authority.take([Want(MONEY, 600)])
-    await records.write(Batch(rows=[row(1, "ok", 40)], opened=[row(2, "unknown", 300)]))
+    await records.write(Batch(1, [encode(row(1, "ok", 40))], [(2, encode(row(2, "unknown", 300)))]))
     print("ready", flush=True)
     await asyncio.sleep(60)
 
@@ -68,7 +69,8 @@ async def test_a_killed_process_is_recovered_once(tmp_path: Path) -> None:
     await authority.open("survivor")
     metrics, events = Metrics(), Events(lambda: NOW)
     recoveries = [
-        Recovery(records, authority, metrics, events, retention_s=1e9, state=lambda up, why: None, unix_clock=lambda: NOW) for _ in range(2)
+        Recovery(records, authority, metrics, events, retention_s=1e9, keeps=True, state=lambda up, why: None, unix_clock=lambda: NOW)
+        for _ in range(2)
     ]
     for recovery in recoveries:
         await recovery.open()
@@ -91,7 +93,7 @@ async def test_the_past_counts_only_what_a_rule_is_about(tmp_path: Path) -> None
     records = SqliteRecords(Database(str(tmp_path / "store.sqlite")))
     await records.open("me")
     other = row(3, "ok", 11)._replace(tenant="umbrella")
-    await records.write(Batch(rows=[row(1, "ok", 40), row(2, "ok", 2)._replace(model="gpt-5"), other]))
+    await records.write(Batch(1, [encode(each) for each in (row(1, "ok", 40), row(2, "ok", 2)._replace(model="gpt-5"), other)]))
     fives = Counter("m", Kind.HELD, Unit.NANO_USD, 9, since=DAY.since, ends=DAY.ends, spends=True, scope=Scope((), models=("gpt-5*",)))
     tokens = Counter("t", Kind.HELD, Unit.TOKENS, 9, since=DAY.since, ends=DAY.ends, spends=True, scope=Scope())
     yesterday = Counter("y", Kind.HELD, Unit.NANO_USD, 9, since=DAY.since - 86_400, ends=DAY.since, spends=True, scope=Scope())

@@ -11,7 +11,7 @@ from typing import Any
 import pytest
 
 from edgegate.access.counters import Scope
-from edgegate.ledger.row import UNKNOWN, Row
+from edgegate.ledger.row import UNKNOWN, Row, encode
 from edgegate.stores.records import GROUPS, Batch, Records, Slice, Total
 
 DAY_MS = 86_400_000
@@ -66,6 +66,14 @@ def row(seq: int, **more: Any) -> Row:
 def mark(seq: int, **more: Any) -> Row:
     """An attempt that runs, as `opened` has it."""
     return row(seq, outcome=UNKNOWN, status=0, cost_nano_usd=9_000, output_tokens=0, first_us=None, duration_us=0, usage="none", **more)
+
+
+_numbers = itertools.count(1)
+
+
+def batch(rows: Iterable[Row] = (), *, opened: Iterable[Row] = (), closed: Sequence[int] = ()) -> Batch:
+    """One that was not written before."""
+    return Batch(next(_numbers), [encode(each) for each in rows], [(each.seq, encode(each)) for each in opened], closed)
 
 
 async def all_rows(records: Records, part: Slice = EVER, **more: Any) -> list[Row]:
@@ -133,57 +141,45 @@ class RecordsContract:
             row(2, cost_nano_usd=None, reserved_nano_usd=None, first_us=None, price_version="", stream=0),
             row(3, user="o'neil \\ \" % _ ; -- é 漢 🙂\u2028", tags="", request_id="", input_tokens=(1 << 53) - 1),
         ]
-        await records.write(Batch(rows))
+        await records.write(batch(rows))
         assert await all_rows(records) == rows
         assert all(type(found) is Row for found in await all_rows(records))
 
-    async def test_writing_again_changes_nothing(self, records: Records) -> None:
-        batch = Batch([row(1), row(2)])
-        await records.write(batch)
+    async def test_a_batch_that_is_written_again_changes_nothing(self, opener: Opener, records: Records) -> None:
+        again = batch([row(1), row(2)], opened=[mark(3), mark(4)])
+        await records.write(again)
         before = await total(records)
-        await records.write(batch)
-        await records.write(Batch([row(1, cost_nano_usd=1), row(3), row(2, outcome="error")]))
+        await records.write(again)
+        assert await total(records) == before
+        await records.write(batch([row(3)], closed=[3]))
         assert await all_rows(records) == [row(1), row(2), row(3)]
-        assert before is not None
         assert await records.totals(EVER, ()) == expected([row(1), row(2), row(3)], ())
+        assert await (await opener("other")).recover(HOLDER) == [mark(4)]
 
-    async def test_a_row_that_comes_twice_in_a_batch_is_one(self, records: Records) -> None:
-        await records.write(Batch([row(1), row(1)]))
-        assert await all_rows(records) == [row(1)]
-        assert await records.totals(EVER, ()) == expected([row(1)], ())
+    async def test_what_was_written_again_is_counted_once_however_late_it_is_added_up(self, records: Records) -> None:
+        batches = [batch([row(seq), row(seq + 1)]) for seq in range(0, 10, 2)]
+        for each in batches:
+            await records.write(each)
+            await records.write(each)
+            assert await records.prune(0) == 0  # sums are made
+        assert await records.totals(EVER, ()) == expected([row(seq) for seq in range(10)], ())
 
     async def test_an_empty_batch_is_written(self, records: Records) -> None:
-        await records.write(Batch())
+        await records.write(batch())
         assert await all_rows(records) == []
         assert await records.totals(EVER, ()) == []
 
-    async def test_an_unknown_row_is_replaced_once_it_is_known_what_became_of_it(self, records: Records) -> None:
-        await records.write(Batch([mark(1), row(2)]))
-        known = row(1, output_tokens=77, cost_nano_usd=1_234, model="gpt-4o-2024")
-        await records.write(Batch([known, row(2), row(3)]))
-        await records.write(Batch([row(1, output_tokens=99), mark(1)]))
-        assert await all_rows(records) == [known, row(2), row(3)]
-        sums = {found.model: found for found in await records.totals(EVER, ("model",))}
-        assert [sums["gpt-4o-2024"]] == expected([known], ("model",))
-        assert [sums["gpt-4o"]] == expected([row(2), row(3)], ("model",))
-        assert await records.totals(EVER, ()) == expected([known, row(2), row(3)], ())
-
-    async def test_an_unknown_row_does_not_replace_anything(self, records: Records) -> None:
-        await records.write(Batch([row(1), mark(2)]))
-        await records.write(Batch([mark(1), mark(2)._replace(cost_nano_usd=5)]))
-        assert await all_rows(records) == [row(1), mark(2)]
-
     async def test_holders_number_their_rows_apart(self, opener: Opener, records: Records) -> None:
         other = await opener("other")
-        await records.write(Batch([row(1)]))
-        await other.write(Batch([row(1, holder="other")]))
+        await records.write(batch([row(1)]))
+        await other.write(batch([row(1, holder="other")]))
         assert await all_rows(records) == [row(1), row(1, holder="other")]
 
     # -- attempts that run
 
     async def test_what_a_dead_process_had_open_becomes_rows(self, opener: Opener, records: Records) -> None:
-        await records.write(Batch(opened=[mark(1), mark(2), mark(3)]))
-        await records.write(Batch([row(2)], closed=[2]))
+        await records.write(batch(opened=[mark(1), mark(2), mark(3)]))
+        await records.write(batch([row(2)], closed=[2]))
         assert await all_rows(records) == [row(2)]
         other = await opener("other")
         assert await other.recover(HOLDER) == [mark(1), mark(3)]
@@ -193,42 +189,27 @@ class RecordsContract:
 
     async def test_marks_written_twice_are_one(self, opener: Opener, records: Records) -> None:
         for _ in range(2):
-            await records.write(Batch(opened=[mark(1)]))
+            await records.write(batch(opened=[mark(1)]))
         assert await (await opener("other")).recover(HOLDER) == [mark(1)]
 
     async def test_an_attempt_that_begins_and_ends_in_one_batch_leaves_no_mark(self, opener: Opener, records: Records) -> None:
-        await records.write(Batch([row(1)], opened=[mark(1), mark(2)], closed=[1]))
+        await records.write(batch([row(1)], opened=[mark(1), mark(2)], closed=[1]))
         assert await (await opener("other")).recover(HOLDER) == [mark(2)]
 
-    async def test_an_attempt_that_has_its_row_is_not_given_again(self, opener: Opener, records: Records) -> None:
-        await records.write(Batch([row(1)], opened=[mark(1)]))
-        assert await (await opener("other")).recover(HOLDER) == []
-        assert await all_rows(records) == [row(1)]
-
     async def test_a_holder_closes_only_its_own_marks(self, opener: Opener, records: Records) -> None:
-        await records.write(Batch(opened=[mark(1)]))
+        await records.write(batch(opened=[mark(1)]))
         other = await opener("other")
-        await other.write(Batch(opened=[mark(1, holder="other")]))
-        await other.write(Batch(closed=[1]))
+        await other.write(batch(opened=[mark(1, holder="other")]))
+        await other.write(batch(closed=[1]))
         assert await other.recover(HOLDER) == [mark(1)]
 
     async def test_marks_are_given_to_one_caller_only(self, opener: Opener, records: Records) -> None:
         marks = [mark(seq) for seq in range(20)]
-        await records.write(Batch(opened=marks))
+        await records.write(batch(opened=marks))
         others = [await opener(f"other{number}") for number in range(3)]
         given = await asyncio.gather(*(other.recover(HOLDER) for other in others))
         assert sorted(itertools.chain(*given)) == marks
         assert sorted(map(len, given)) == [0, 0, 20]
-
-    async def test_who_was_taken_for_dead_still_has_the_last_word(self, opener: Opener, records: Records) -> None:
-        await records.write(Batch(opened=[mark(1)]))
-        other = await opener("other")
-        await other.recover(HOLDER)
-        await other.bury(HOLDER)
-        await records.beat()
-        await records.write(Batch([row(1)], closed=[1]))
-        assert await all_rows(other) == [row(1)]
-        assert await other.totals(EVER, ()) == expected([row(1)], ())
 
     async def test_nobody_is_gone_who_lives_or_has_closed(self, opener: Opener, records: Records) -> None:
         other = await opener("other")
@@ -242,12 +223,12 @@ class RecordsContract:
     async def test_sums_by_any_columns_are_those_of_the_rows(self, records: Records, by: tuple[str, ...]) -> None:
         rows = assorted(60)
         for begin in range(0, 60, 7):
-            await records.write(Batch(rows[begin : begin + 7]))
+            await records.write(batch(rows[begin : begin + 7]))
         assert await records.totals(EVER, by) == expected(rows, by)
 
     async def test_sums_of_a_part_are_by_whole_days(self, records: Records) -> None:
         rows = assorted(60)
-        await records.write(Batch(rows))
+        await records.write(batch(rows))
         for first, last in ((0, 4), (1, 3), (1, 2), (2, 3), (3, 9)):
             days = {rows[0]._replace(at_ms=START_MS + day * DAY_MS).day for day in range(first, last)}
             inside = [each for each in rows if each.day in days]
@@ -257,7 +238,7 @@ class RecordsContract:
             assert await records.totals(begun, ("day", "key")) == expected(inside, ("day", "key"))
 
     async def test_there_is_nothing_before_the_first_day_and_after_the_last(self, records: Records) -> None:
-        await records.write(Batch([row(1)]))
+        await records.write(batch([row(1)]))
         for part in (Slice(0, 1), Slice(START_MS + DAY_MS, 1 << 50), Slice(START_MS, 0)):
             assert await records.totals(part, ()) == []
             assert await all_rows(records, part) == []
@@ -280,7 +261,7 @@ class RecordsContract:
     )
     async def test_a_scope_takes_the_same_rows_as_in_memory(self, records: Records, scope: Scope) -> None:
         rows = assorted(60)
-        await records.write(Batch(rows))
+        await records.write(batch(rows))
         covered = [each for each in rows if scope.covers(each.key, each.user, each.tenant, each.model, each.provider)]
         part = Slice(EVER.since_ms, EVER.until_ms, scope=scope)
         assert await records.totals(part, ("holder", "day")) == expected(covered, ("holder", "day"))
@@ -290,7 +271,7 @@ class RecordsContract:
     @pytest.mark.parametrize("name", GROUPS)
     async def test_sums_and_rows_are_asked_for_by_any_column(self, records: Records, name: str) -> None:
         rows = assorted(60)
-        await records.write(Batch(rows))
+        await records.write(batch(rows))
         value = getattr(rows[0], name)
         part = Slice(EVER.since_ms, EVER.until_ms, equal=((name, value),))
         inside = [each for each in rows if getattr(each, name) == value]
@@ -298,7 +279,7 @@ class RecordsContract:
         assert sorted(await all_rows(records, part)) == sorted(inside)
 
     async def test_rows_are_also_asked_for_by_request_and_outcome(self, records: Records) -> None:
-        await records.write(Batch([row(1), row(2), row(3, request_id="req_2", attempt=2), row(4, outcome="error")]))
+        await records.write(batch([row(1), row(2), row(3, request_id="req_2", attempt=2), row(4, outcome="error")]))
         part = Slice(0, EVER.until_ms, equal=(("request_id", "req_2"),))
         assert [found.seq for found in await all_rows(records, part)] == [2, 3]
         part = Slice(0, EVER.until_ms, equal=(("outcome", "error"),))
@@ -314,7 +295,7 @@ class RecordsContract:
             await all_rows(records, Slice(0, 1, equal=((name, "x"),)))
 
     async def test_values_are_values(self, records: Records) -> None:
-        await records.write(Batch([row(1)]))
+        await records.write(batch([row(1)]))
         for value in ("' OR '1'='1", "\0", "x" * 10_000, "\\", "'; DROP TABLE ledger; --"):
             part = Slice(0, EVER.until_ms, equal=(("key", value),))
             assert await records.totals(part, ("key",)) == []
@@ -325,7 +306,7 @@ class RecordsContract:
 
     async def test_rows_come_in_the_order_of_their_time(self, records: Records) -> None:
         rows = assorted(30)
-        await records.write(Batch(rows))
+        await records.write(batch(rows))
         ordered = sorted(rows, key=lambda each: (each.at_ms, each.holder, each.seq))
         assert await all_rows(records) == ordered
         assert await all_rows(records, newest_first=True) == ordered[::-1]
@@ -336,18 +317,37 @@ class RecordsContract:
 
     async def test_more_rows_than_a_page_are_read_to_their_end(self, records: Records) -> None:
         rows = [row(seq, at_ms=START_MS + seq // 300) for seq in range(2500)]  # many of the same moment
-        await records.write(Batch(rows))
+        await records.write(batch(rows))
         assert await all_rows(records) == rows
         assert await all_rows(records, newest_first=True) == rows[::-1]
         assert await all_rows(records, limit=2300) == rows[:2300]
         part = Slice(0, EVER.until_ms, equal=(("request_id", "req_2400"),))
         assert await all_rows(records, part, limit=5) == [rows[2400]]
 
+    async def test_rows_of_several_processes_come_in_the_order_of_their_time(self, opener: Opener, records: Records) -> None:
+        other = await opener("other")
+        chance = random.Random(3)
+        rows = []
+        for turn in range(40):
+            for writer, holder in ((records, HOLDER), (other, "other")):
+                seqs = range(turn * 50, turn * 50 + 50)
+                written = [row(seq, holder=holder, at_ms=START_MS + seq * 10 - chance.choice((0, 5, 3_000, 90_000))) for seq in seqs]
+                await writer.write(batch(written))
+                rows += written
+        ordered = sorted(rows, key=lambda each: (each.at_ms, each.holder, each.seq))
+        assert await all_rows(records) == ordered
+        assert await all_rows(records, newest_first=True) == ordered[::-1]
+        part = Slice(START_MS - 5_000, START_MS + 12_345, equal=(("holder", "other"),))
+        inside = [each for each in ordered if each.holder == "other" and part.since_ms <= each.at_ms < part.until_ms]
+        assert await all_rows(records, part) == inside
+        assert await all_rows(records, part, newest_first=True, limit=33) == inside[:-34:-1]
+
     # -- housekeeping
 
     async def test_old_rows_go_and_their_sums_stay(self, records: Records) -> None:
         rows = assorted(60)
-        await records.write(Batch(rows))
+        for day in range(4):
+            await records.write(batch([each for each in rows if (each.at_ms - START_MS) // DAY_MS == day]))
         before = await records.totals(EVER, GROUPS)
         border = START_MS + 2 * DAY_MS
         old = [each for each in rows if each.at_ms < border]
@@ -355,9 +355,12 @@ class RecordsContract:
         assert await records.prune(border) == 0
         assert sorted(await all_rows(records)) == sorted(each for each in rows if each.at_ms >= border)
         assert await records.totals(EVER, GROUPS) == before
+        await records.write(batch([row(100, at_ms=START_MS)]))
+        assert await records.totals(EVER, GROUPS) == expected([*rows, row(100, at_ms=START_MS)], GROUPS)
 
     async def test_removal_is_done_piece_by_piece(self, records: Records) -> None:
-        await records.write(Batch([row(seq) for seq in range(5000)]))
+        for begin in range(0, 5000, 500):
+            await records.write(batch([row(seq) for seq in range(begin, begin + 500)]))
         removed = []
         while count := await records.prune(EVER.until_ms):
             removed.append(count)

@@ -12,10 +12,9 @@ from edgegate.stores.directory import Conflict
 from edgegate.stores.postgres import Postgres
 from edgegate.stores.postgres_directory import PostgresDirectory
 from edgegate.stores.postgres_records import PostgresRecords
-from edgegate.stores.records import Batch
 from tests.servers.postgres import PostgresServer
 from tests.unit.stores.directory_contract import change, key
-from tests.unit.stores.records_contract import all_rows, row
+from tests.unit.stores.records_contract import all_rows, batch, row
 
 
 async def test_ledger_and_keys_share_one_server_until_both_have_closed(postgres: PostgresServer, schema: str) -> None:
@@ -23,7 +22,7 @@ async def test_ledger_and_keys_share_one_server_until_both_have_closed(postgres:
     records, directory = PostgresRecords(server), PostgresDirectory(server)
     await records.open("one")
     await directory.open()
-    await records.write(Batch([row(1)]))
+    await records.write(batch([row(1)]))
     made = await directory.put(key(), change())
     await directory.close()
     assert await all_rows(records) == [row(1)]

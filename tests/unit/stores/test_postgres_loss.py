@@ -18,10 +18,9 @@ from edgegate.stores.postgres import Postgres
 from edgegate.stores.postgres_driver import Session, place_of, transaction
 from edgegate.stores.postgres_records import PostgresRecords
 from edgegate.stores.postgres_schema import Schema, shipped
-from edgegate.stores.records import Batch
 from tests.servers.postgres import PostgresServer, free_port
 from tests.unit.core.parts import Clock
-from tests.unit.stores.records_contract import all_rows, row
+from tests.unit.stores.records_contract import all_rows, batch, row
 
 WITHIN_S = 0.5
 
@@ -102,11 +101,12 @@ async def test_a_stopped_server_fails_calls_at_once_and_is_found_again(postgres:
 async def test_rows_written_before_a_crash_are_there_after_it(postgres: PostgresServer, schema: str) -> None:
     records = PostgresRecords(Postgres(postgres.url, schema))
     await records.open("one")
-    await records.write(Batch([row(1), row(2)]))
+    await records.write(batch([row(1), row(2)]))
     await postgres.stop()
-    await fails(lambda: records.write(Batch([row(3)])))
+    failed = batch([row(3)])
+    await fails(lambda: records.write(failed))
     await postgres.start()
-    await back(lambda: records.write(Batch([row(2), row(3)])))
+    await back(lambda: records.write(failed))
     assert await all_rows(records) == [row(1), row(2), row(3)]
     await records.close()
 
@@ -115,9 +115,10 @@ async def test_a_gateway_that_starts_before_its_database_connects_later(postgres
     await postgres.stop()
     records = PostgresRecords(Postgres(postgres.url, schema))
     await records.open("one")
-    await fails(lambda: records.write(Batch([row(1)])))
+    failed = batch([row(1)])
+    await fails(lambda: records.write(failed))
     await postgres.start()
-    assert await back(lambda: records.write(Batch([row(1)]))) < 3
+    assert await back(lambda: records.write(failed)) < 3
     assert await all_rows(records) == [row(1)]
     await records.close()
 
@@ -385,7 +386,7 @@ async def test_a_user_who_may_only_use_the_tables_will_do(postgres: PostgresServ
     url = f"postgresql://{name}:plain@127.0.0.1:{postgres.port}/postgres"
     records = PostgresRecords(Postgres(url, schema))
     await records.open("one")
-    await records.write(Batch([row(1)]))
+    await records.write(batch([row(1)]))
     assert await all_rows(records) == [row(1)]
     await records.close()
     with pytest.raises(ValueError, match="permission denied"):

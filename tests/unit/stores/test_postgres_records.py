@@ -15,10 +15,9 @@ from edgegate.stores.base import StoreError
 from edgegate.stores.postgres import Postgres
 from edgegate.stores.postgres_records import PostgresRecords
 from edgegate.stores.presence import CALLS, Presence
-from edgegate.stores.records import Batch
 from tests.servers.postgres import PostgresServer
 from tests.unit.core.parts import Clock
-from tests.unit.stores.records_contract import EVER, HOLDER, all_rows, expected, mark, row
+from tests.unit.stores.records_contract import EVER, HOLDER, all_rows, batch, expected, mark, row, total
 
 Opener = Callable[..., Awaitable[PostgresRecords]]
 
@@ -86,7 +85,7 @@ async def test_a_beat_begins_the_ten_seconds_anew(opener: Opener, clock: Clock) 
 
 async def test_who_died_before_its_first_beat_is_found_by_its_marks(opener: Opener, clock: Clock) -> None:
     observer, dead = await opener("observer"), await opener("dead")
-    await dead.write(Batch(opened=[mark(1, holder="dead")]))
+    await dead.write(batch(opened=[mark(1, holder="dead")]))
     await observer.bury("dead")
     await observer.gone()
     assert await watch(observer, clock, 10) == ["dead"]
@@ -172,20 +171,73 @@ def test_nobody_is_gone_within_ten_seconds_or_across_a_gap(steps: list[tuple[flo
             assert gone == (["a"] if asked - stands_since >= 10.0 and calls >= CALLS else [])
 
 
+# -- rows by their names
+
+
+async def test_rows_that_are_there_stay_whatever_batch_they_come_in(opener: Opener) -> None:
+    records = await opener()
+    await records.write(batch([row(1), row(2), row(2, cost_nano_usd=5)]))
+    before = await total(records)
+    await records.write(batch([row(1, cost_nano_usd=1), row(2, outcome="error")]))
+    assert await total(records) == before
+    await records.write(batch([row(1, cost_nano_usd=1), row(3), row(2, outcome="error")]))
+    assert await all_rows(records) == [row(1), row(2), row(3)]
+    assert await records.totals(EVER, ()) == expected([row(1), row(2), row(3)], ())
+
+
+async def test_an_unknown_row_is_replaced_once_it_is_known_what_became_of_it(opener: Opener) -> None:
+    records = await opener()
+    await records.write(batch([mark(1), row(2)]))
+    known = row(1, output_tokens=77, cost_nano_usd=1_234, model="gpt-4o-2024")
+    await records.write(batch([known, row(2), row(3)]))
+    await records.write(batch([row(1, output_tokens=99), mark(1)]))
+    assert await all_rows(records) == [known, row(2), row(3)]
+    sums = {found.model: found for found in await records.totals(EVER, ("model",))}
+    assert [sums["gpt-4o-2024"]] == expected([known], ("model",))
+    assert [sums["gpt-4o"]] == expected([row(2), row(3)], ("model",))
+    assert await records.totals(EVER, ()) == expected([known, row(2), row(3)], ())
+
+
+async def test_an_unknown_row_does_not_replace_anything(opener: Opener) -> None:
+    records = await opener()
+    await records.write(batch([row(1), mark(2)]))
+    await records.write(batch([mark(1), mark(2)._replace(cost_nano_usd=5)]))
+    assert await all_rows(records) == [row(1), mark(2)]
+
+
+async def test_an_attempt_that_has_its_row_is_not_given_again(opener: Opener) -> None:
+    records = await opener()
+    await records.write(batch([row(1)], opened=[mark(1)]))
+    assert await (await opener("other")).recover(HOLDER) == []
+    assert await all_rows(records) == [row(1)]
+
+
+async def test_who_was_taken_for_dead_still_has_the_last_word(opener: Opener) -> None:
+    records = await opener()
+    await records.write(batch(opened=[mark(1)]))
+    other = await opener("other")
+    await other.recover(HOLDER)
+    await other.bury(HOLDER)
+    await records.beat()
+    await records.write(batch([row(1)], closed=[1]))
+    assert await all_rows(other) == [row(1)]
+    assert await other.totals(EVER, ()) == expected([row(1)], ())
+
+
 # -- rows that PostgreSQL does not hold
 
 
 async def test_a_row_that_cannot_be_kept_as_it_is_does_not_hold_up_the_others(opener: Opener) -> None:
     records = await opener()
     odd = [
-        row(1, request_id="a\0b", input_tokens=1 << 70, cost_nano_usd=-(1 << 63)),
-        row(2, user="\ud800x", key="k" * MAX_TEXT),
+        row(1, request_id="a\0b", input_tokens=(1 << 64) - 1, cost_nano_usd=-(1 << 63)),
+        row(2, user="\0x", key="k" * MAX_TEXT, tier="t" * (MAX_TEXT + 1)),
         row(3),
     ]
-    await records.write(Batch(odd, opened=[mark(4, tenant="\0")]))
+    await records.write(batch(odd, opened=[mark(4, tenant="\0")]))
     one, two, three = await all_rows(records)
     assert (one.request_id, one.input_tokens, one.cost_nano_usd) == ("ab", 1 << 53, -(1 << 53))
-    assert (two.user, two.key) == ("?x", "k" * MAX_TEXT)
+    assert (two.user, two.key, two.tier) == ("x", "k" * MAX_TEXT, "t" * MAX_TEXT)
     assert three == row(3)
     assert await records.totals(EVER, ()) == expected([one, two, three], ())
     assert [found.tenant for found in await records.recover(HOLDER)] == [""]
@@ -193,14 +245,14 @@ async def test_a_row_that_cannot_be_kept_as_it_is_does_not_hold_up_the_others(op
 
 async def test_a_stream_is_a_stream_however_it_is_said(opener: Opener) -> None:
     records = await opener()
-    await records.write(Batch([row(1, stream=True), row(2, stream=False), row(3, stream=1), row(4, stream=0)]))
+    await records.write(batch([row(1, stream=True), row(2, stream=False), row(3, stream=1), row(4, stream=0)]))
     assert [found.stream for found in await all_rows(records)] == [1, 0, 1, 0]
 
 
 async def test_a_batch_of_thousands_is_written_at_once(opener: Opener) -> None:
     records = await opener()
     rows = [row(seq) for seq in range(2000)]
-    await records.write(Batch(rows))
+    await records.write(batch(rows))
     assert await records.totals(EVER, ()) == expected(rows, ())
 
 
@@ -209,8 +261,8 @@ async def test_what_two_write_at_once_adds_up(opener: Opener) -> None:
     mine, other = await opener(), await opener("other")
     for begin in range(0, 200, 20):
         seqs = range(begin, begin + 20)
-        await mine.write(Batch(opened=[mark(seq) for seq in seqs]))
-        await asyncio.gather(mine.write(Batch([row(seq) for seq in seqs], closed=[*seqs])), other.recover(HOLDER))
+        await mine.write(batch(opened=[mark(seq) for seq in seqs]))
+        await asyncio.gather(mine.write(batch([row(seq) for seq in seqs], closed=[*seqs])), other.recover(HOLDER))
     rows = [row(seq) for seq in range(200)]
     assert await all_rows(mine) == rows
     assert await mine.totals(EVER, ()) == expected(rows, ())

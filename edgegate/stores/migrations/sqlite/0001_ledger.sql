@@ -1,54 +1,67 @@
--- The ledger: one row for each attempt or answer, for good. The columns are those of ledger/row.py, in that order.
--- `number` grows and is never used again.
-CREATE TABLE ledger (
+-- The ledger: one segment for each batch that was written, with its rows, for good: a JSON array of rows, each an array of the fields of
+-- ledger/row.py in their order. `number` grows and is never used again. Batches below zero are attempts of a holder that died.
+CREATE TABLE segments (
     number INTEGER PRIMARY KEY AUTOINCREMENT,
     holder TEXT NOT NULL,
-    seq INTEGER NOT NULL,
-    at_ms INTEGER NOT NULL,
-    request_id TEXT NOT NULL,
-    attempt INTEGER NOT NULL,
-    tenant TEXT NOT NULL,
-    "key" TEXT NOT NULL,
-    "user" TEXT NOT NULL,
-    tags TEXT NOT NULL,
-    operation TEXT NOT NULL,
-    dialect TEXT NOT NULL,
-    requested_model TEXT NOT NULL,
-    provider TEXT NOT NULL,
-    model TEXT NOT NULL,
-    stream INTEGER NOT NULL,
-    source TEXT NOT NULL,
-    status INTEGER NOT NULL,
-    outcome TEXT NOT NULL,
-    error TEXT NOT NULL,
-    input_tokens INTEGER NOT NULL,
-    output_tokens INTEGER NOT NULL,
-    cached_tokens INTEGER NOT NULL,
-    cache_write_tokens INTEGER NOT NULL,
-    cache_write_1h_tokens INTEGER NOT NULL,
-    reasoning_tokens INTEGER NOT NULL,
-    input_audio_tokens INTEGER NOT NULL,
-    output_audio_tokens INTEGER NOT NULL,
-    usage TEXT NOT NULL,
-    tier TEXT NOT NULL,
-    price_version TEXT NOT NULL,
-    reserved_nano_usd INTEGER,
-    cost_nano_usd INTEGER,
-    duration_us INTEGER NOT NULL,
-    first_us INTEGER,
-    UNIQUE (holder, seq)
+    batch INTEGER NOT NULL,
+    first_ms INTEGER NOT NULL,
+    last_ms INTEGER NOT NULL,
+    count INTEGER NOT NULL,
+    rows BLOB NOT NULL,
+    UNIQUE (holder, batch)
 );
-CREATE INDEX ledger_by_time ON ledger (at_ms);
+CREATE INDEX segments_by_first ON segments (first_ms, last_ms);
+CREATE INDEX segments_by_last ON segments (last_ms, first_ms);
+
+-- Row by row, for people.
+CREATE VIEW ledger AS
+SELECT
+    segments.number AS number,
+    json_extract(line.value, '$[0]') AS holder,
+    json_extract(line.value, '$[1]') AS seq,
+    json_extract(line.value, '$[2]') AS at_ms,
+    json_extract(line.value, '$[3]') AS request_id,
+    json_extract(line.value, '$[4]') AS attempt,
+    json_extract(line.value, '$[5]') AS tenant,
+    json_extract(line.value, '$[6]') AS "key",
+    json_extract(line.value, '$[7]') AS "user",
+    json_extract(line.value, '$[8]') AS tags,
+    json_extract(line.value, '$[9]') AS operation,
+    json_extract(line.value, '$[10]') AS dialect,
+    json_extract(line.value, '$[11]') AS requested_model,
+    json_extract(line.value, '$[12]') AS provider,
+    json_extract(line.value, '$[13]') AS model,
+    json_extract(line.value, '$[14]') AS stream,
+    json_extract(line.value, '$[15]') AS source,
+    json_extract(line.value, '$[16]') AS status,
+    json_extract(line.value, '$[17]') AS outcome,
+    json_extract(line.value, '$[18]') AS error,
+    json_extract(line.value, '$[19]') AS input_tokens,
+    json_extract(line.value, '$[20]') AS output_tokens,
+    json_extract(line.value, '$[21]') AS cached_tokens,
+    json_extract(line.value, '$[22]') AS cache_write_tokens,
+    json_extract(line.value, '$[23]') AS cache_write_1h_tokens,
+    json_extract(line.value, '$[24]') AS reasoning_tokens,
+    json_extract(line.value, '$[25]') AS input_audio_tokens,
+    json_extract(line.value, '$[26]') AS output_audio_tokens,
+    json_extract(line.value, '$[27]') AS usage,
+    json_extract(line.value, '$[28]') AS tier,
+    json_extract(line.value, '$[29]') AS price_version,
+    json_extract(line.value, '$[30]') AS reserved_nano_usd,
+    json_extract(line.value, '$[31]') AS cost_nano_usd,
+    json_extract(line.value, '$[32]') AS duration_us,
+    json_extract(line.value, '$[33]') AS first_us
+FROM segments, json_each(CAST(segments.rows AS TEXT)) AS line;
 
 -- Attempts that run: what they become if their process dies, as JSON. Most live for seconds, so each costs as little as it can.
 CREATE TABLE opened (
     holder TEXT NOT NULL,
     seq INTEGER NOT NULL,
-    row TEXT NOT NULL,
+    row BLOB NOT NULL,
     PRIMARY KEY (holder, seq)
 ) WITHOUT ROWID;
 
--- Sums by UTC day, over the ledger's rows up to number `summed.until`. They stay when rows are pruned.
+-- Sums by UTC day, over the segments up to number `summed.until`. They stay when segments are pruned.
 CREATE TABLE daily (
     day TEXT NOT NULL,
     holder TEXT NOT NULL,
@@ -73,28 +86,6 @@ CREATE TABLE summed (
     until INTEGER NOT NULL
 );
 INSERT INTO summed (until) VALUES (0);
-
--- What each row adds to the sums.
-CREATE VIEW counted AS
-SELECT
-    number,
-    ifnull(strftime('%Y-%m-%d', at_ms / 1000, 'unixepoch'), '') AS day,
-    holder,
-    tenant,
-    "key",
-    "user",
-    provider,
-    model,
-    attempt <> 0 AS attempts,
-    input_tokens,
-    output_tokens,
-    cached_tokens,
-    reasoning_tokens,
-    ifnull(cost_nano_usd, 0) AS cost_nano_usd,
-    attempt <> 0 AND cost_nano_usd IS NULL AS unpriced,
-    attempt <> 0 AND usage = 'estimated' AS estimated,
-    attempt <= 1 AS requests
-FROM ledger;
 
 -- Processes that write, from their start until their end has been seen to.
 CREATE TABLE holders (
