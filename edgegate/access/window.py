@@ -16,7 +16,7 @@ SLOTS = 60
 class Window:
     """See the module. Times are Unix seconds."""
 
-    __slots__ = ("_keeps_s", "_slot_s", "_slots", "limit", "used")
+    __slots__ = ("_ends", "_keeps_s", "_slot_s", "_slots", "limit", "used")
 
     def __init__(self, limit: int, window_s: float, lag_s: float = 0.0) -> None:
         self.limit = limit
@@ -24,6 +24,7 @@ class Window:
         self._slot_s = window_s / SLOTS
         self._keeps_s = window_s + lag_s
         self._slots: deque[list[int]] = deque()  # [index, units], the oldest first
+        self._ends = 0.0  # when the last of them ends, if there is one
 
     def wait(self, units: int, now: float) -> float:
         """Seconds until so many units are free; 0.0 if they are, infinity if there are never so many."""
@@ -42,22 +43,17 @@ class Window:
         return math.inf
 
     def take_free(self, units: int, now: float) -> int:
-        """Counts units if there is room, else gives -1. As `wait` and `take`, in one go: every request passes here."""
-        slots = self._slots
-        if slots and slots[0][0] < int((now - self._keeps_s) / self._slot_s):
-            self._forget(now)
+        """Counts units if there is room, else gives -1. As `wait` and `take`, in one go: every request passes here, and most find a
+        slot that still runs and room in it."""
         used = self.used + units
-        if used > self.limit:
+        if now < self._ends and used <= self.limit:
+            last = self._slots[-1]
+            last[1] += units
+            self.used = used
+            return last[0]
+        if self.wait(units, now):
             return -1
-        self.used = used
-        index = int(now / self._slot_s)
-        if slots:
-            last = slots[-1]
-            if last[0] >= index:
-                last[1] += units
-                return last[0]
-        slots.append([index, units])
-        return index
+        return self.take(units, now)
 
     def take(self, units: int, now: float) -> int:
         """Counts units, whether or not there is room. Gives the slot, for `give`."""
@@ -68,12 +64,13 @@ class Window:
             index = slots[-1][0]
         else:
             slots.append([index, units])
+            self._ends = (index + 1) * self._slot_s
         self.used += units
         return index
 
     def give(self, slot: int, units: int) -> None:
         """Takes back what was counted in a slot, unless it has come back by itself."""
-        for held in self._slots:
+        for held in reversed(self._slots):  # it is one of the last
             if held[0] == slot:
                 units = min(units, held[1])
                 held[1] -= units
@@ -86,6 +83,7 @@ class Window:
     def load(self, slots: list[list[int]]) -> None:
         self._slots = deque([index, units] for index, units in slots)
         self.used = sum(units for _, units in self._slots)
+        self._ends = (self._slots[-1][0] + 1) * self._slot_s if self._slots else 0.0
 
     def _oldest(self, now: float) -> int:
         """The first slot that still counts: the one in which the window begins."""
@@ -96,3 +94,5 @@ class Window:
         slots = self._slots
         while slots and slots[0][0] < oldest:
             self.used -= slots.popleft()[1]
+        if not slots:
+            self._ends = 0.0

@@ -287,7 +287,10 @@ class Limiter:
         """What was reserved has been used: so many requests, tokens, places (none) and nano-dollars. What was counted and is not
         used is given back."""
         for account, slot, units in hold:
-            account.settle(slot, units, used[account.sort], now)
+            really = used[account.sort]
+            if slot > 0 and really == units:  # of a window, as reserved
+                continue
+            account.settle(slot, units, really, now)
             if account.spent >= account.alert_at:
                 self._alert(account)
 

@@ -12,6 +12,8 @@ from __future__ import annotations
 import math
 from collections.abc import Awaitable, Callable, Sequence
 
+from multidict import istr
+
 from edgegate.access.address import subject_of
 from edgegate.access.keys import Key
 from edgegate.access.rules import Rules, Who, nano, today
@@ -22,6 +24,7 @@ from edgegate.dialects.chat import tier_of
 from edgegate.errors import GatewayError, Source, bad_request
 from edgegate.exchange import Attempt, Exchange, Reply
 from edgegate.ledger.prices import Prices
+from edgegate.ledger.rates import Rate
 from edgegate.limiting.account import MONEY, PLACES, Account
 from edgegate.limiting.limiter import NOTHING, Hold, Limiter, OverLimit
 from edgegate.limiting.refusal import over_limit
@@ -31,7 +34,7 @@ from edgegate.stages.unasked import NotAsked
 from edgegate.tokens.bounds import most_tokens
 from edgegate.tokens.estimate import Estimates, count_input, needs_estimate
 
-HEADER = "x-max-cost-usd"
+HEADER = istr("x-max-cost-usd")
 FIELD = "max_cost_usd"
 HIGHEST_USD = 1_000_000.0
 REMEMBERED = 4096
@@ -44,16 +47,21 @@ class Unpaid(NotAsked):
 
 
 class Known:
-    """The accounts of one caller at one target, until the day ends."""
+    """The accounts of one caller at one target, places last, and the target's price; until the day ends."""
 
-    __slots__ = ("accounts", "generation", "key", "money", "until")
+    __slots__ = ("accounts", "generation", "key", "money", "pairs", "rate", "until", "version")
 
-    def __init__(self, key: Key | None, accounts: Sequence[Account], generation: int, until: float) -> None:
+    def __init__(
+        self, key: Key | None, accounts: Sequence[Account], generation: int, until: float, rate: Rate | None, version: str
+    ) -> None:
         self.key = key
         self.accounts = sorted(accounts, key=lambda account: account.sort == PLACES)
+        self.pairs = [(account, account.sort) for account in self.accounts]
         self.generation = generation
         self.until = until
         self.money = next((account.counter for account in accounts if account.sort == MONEY and account.counter.hard), None)
+        self.rate = rate
+        self.version = version
 
 
 class Budget:
@@ -92,7 +100,10 @@ class Budget:
         if not accounts and ex.ceiling_nano_usd is None and not self._weigh:
             return proceed(ex)
         before, after = ex.bounds or most_tokens(ex, self._options.answer_tokens)
-        cost = self._cost(ex, target)
+        if known.rate is None or ex.operation is Operation.RELAY or "service_tier" in ex.request:
+            cost = self._cost(ex, target)
+        else:
+            cost = known.rate.most_nano(before, after)
         if ex.ceiling_nano_usd is None:
             if not accounts:
                 ex.reserved_nano_usd = cost
@@ -100,7 +111,7 @@ class Budget:
             if cost is not None:
                 units = (1, before + after or 1, 1, cost or 1)
                 try:
-                    hold = self._limiter.reserve_nowait([(account, units[account.sort]) for account in accounts], now)
+                    hold = self._limiter.reserve_nowait([(account, units[sort]) for account, sort in known.pairs], now)
                 except OverLimit:
                     hold = None
                 if hold is not None:
@@ -187,12 +198,21 @@ class Budget:
             target.provider.name,
         )
         known = self._known.get(name)
-        if known is None or known.key is not key or now >= known.until or known.generation != self._limiter.generation:
+        if (
+            known is None
+            or known.key is not key
+            or now >= known.until
+            or known.generation != self._limiter.generation
+            or known.version is not self._prices.version
+        ):
             if len(self._known) >= REMEMBERED:
                 self._known.clear()
             who = Who(key, name[1], subject_of(name[2]) if name[2] else "", target.model, target.provider.name)
             accounts = [self._limiter.account(counter) for counter in rules.of_attempt(who, now)]
-            known = self._known[name] = Known(key, accounts, self._limiter.generation, today(now).ends)
+            provider = target.provider
+            rate = None if provider.simulated else self._prices.rate(target.model, provider.name, provider.side.name)
+            known = Known(key, accounts, self._limiter.generation, today(now).ends, rate, self._prices.version)
+            self._known[name] = known
         return known
 
     def _cost(self, ex: Exchange, target: Target) -> int | None:

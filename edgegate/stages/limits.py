@@ -15,7 +15,7 @@ from edgegate.access.rules import Rules, Who
 from edgegate.chain import Proceed
 from edgegate.config.stages import LimitsOptions
 from edgegate.exchange import Exchange, Reply
-from edgegate.limiting.account import PLACES, REQUESTS, TOKENS, Account
+from edgegate.limiting.account import PLACES, TOKENS, Account
 from edgegate.limiting.limiter import Limiter, OverLimit
 from edgegate.limiting.refusal import over_limit
 from edgegate.observe.metrics import Metrics
@@ -29,7 +29,7 @@ REMEMBERED = 4096
 class Known:
     """The accounts of one caller, as long as the limiter keeps them and the key stays what it is."""
 
-    __slots__ = ("_fixed", "_tokens", "any", "generation", "key", "name", "places")
+    __slots__ = ("_pairs", "_tokens", "any", "generation", "key", "name", "places")
 
     def __init__(self, name: tuple[str, str, str], key: Key | None, accounts: Sequence[Account], generation: int) -> None:
         self.name = name
@@ -37,16 +37,14 @@ class Known:
         self.generation = generation
         self.any = bool(accounts)
         self._tokens = [account for account in accounts if account.sort == TOKENS]
-        self._fixed = [(account, 1) for account in accounts if account.sort == REQUESTS]
-        self.places = [(account, 1) for account in accounts if account.sort == PLACES]
+        self.places = any(account.sort == PLACES for account in accounts)
+        self._pairs = [(account, account.sort) for account in sorted(accounts, key=_places_last)]
 
     def asked(self, ex: Exchange, answer_tokens: int) -> list[tuple[Account, int]]:
         """What a request asks of them, places last."""
-        if not self._tokens:
-            return self._fixed + self.places
-        before, after = ex.bounds or most_tokens(ex, answer_tokens)
-        tokens = before + after or 1  # nothing is known of a relayed path: a limit that is used up refuses it
-        return [*self._fixed, *[(account, tokens) for account in self._tokens], *self.places]
+        before, after = (ex.bounds or most_tokens(ex, answer_tokens)) if self._tokens else (0, 0)
+        units = (1, before + after or 1, 1, 0)  # nothing is known of a relayed path: a limit that is used up refuses it
+        return [(account, units[sort]) for account, sort in self._pairs]
 
     def may_fit(self, ex: Exchange, now: float) -> bool:
         """Whether there may be room for the longest answer and a short prompt. If not, a limit is used up, and counting is no use."""
@@ -136,3 +134,7 @@ class Limits:
     def _refuse(self, ex: Exchange, over: OverLimit, now: float) -> Exception:
         self._metrics.limited.add((over.counter.rule, over.counter.unit.value))
         return over_limit(ex, over, now)
+
+
+def _places_last(account: Account) -> bool:
+    return account.sort == PLACES

@@ -36,6 +36,9 @@ def write(db: sqlite3.Connection, holder: str, batch: Batch) -> None:
     ended = frozenset(batch.closed)
     opened = [(holder, seq, row) for seq, row in batch.opened if seq not in ended]
     segment = _segment(holder, batch) if batch.rows else None
+    if segment is not None and not opened and not ended:
+        db.execute(_KEEP, segment)  # one statement is a transaction; each one more is a fight for the interpreter's lock
+        return
     with Transaction(db):
         if segment is not None and not db.execute(_KEEP, segment).rowcount:
             return  # all of it is there

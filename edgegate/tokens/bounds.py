@@ -25,6 +25,8 @@ CANDIDATES = ("candidateCount", "candidate_count")
 """Where formats have the longest answer and the number of answers: OpenAI, Anthropic, Cohere; Responses; below another name, Gemini
 (in two spellings) and Ollama."""
 
+DECIDING = frozenset({*LIMITS, *COUNTS, *NESTED, "prompt"})
+
 ANSWERED = frozenset({Operation.CHAT, Operation.COMPLETION})
 MOST = 10_000_000
 """More tokens than any model takes or gives: larger numbers in requests are slips."""
@@ -53,6 +55,8 @@ def most_tokens(ex: Exchange, answer_tokens: int) -> tuple[int, int]:
 
 def _answer(request: Json, answer_tokens: int) -> int:
     """Where several limits are given, the largest counts: which one holds is for the provider to say."""
+    if DECIDING.isdisjoint(request):
+        return answer_tokens
     most = times = 0
     for name in LIMITS:
         if name in request and (value := _whole(request[name])) > most:

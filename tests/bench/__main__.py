@@ -45,8 +45,8 @@ CHAIN = "auth, route, failover, translate, forward, meter"
 BARE = "route, failover, translate, forward, meter"
 MONEY = "auth, limits, route, failover, budget, translate, forward, meter"
 RULES = """
-limits: [{per: [key], requests: 1000M/min, tokens: 1000000M/min, concurrency: 1000}]
-budgets: [{per: [tenant], usd: 1000000}, {usd: 1000000}]
+limits: [{per: [key], requests: 1000M/min, tokens: 1000000M/min}]
+budgets: [{per: [tenant], usd: 1000000}]
 """
 CACHED = "auth, {cache: {ttl: 1h, max_temperature: 2}}, route, failover, translate, forward, meter"
 EDGEGATES = (

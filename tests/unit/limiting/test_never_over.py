@@ -36,6 +36,11 @@ def test_never_over(given: list[tuple[Any, ...]]) -> None:
     asyncio.run(play(given))
 
 
+async def every(workers: list[Limiter]) -> None:
+    for mine in workers:
+        await mine.look()
+
+
 async def play(given: list[tuple[Any, ...]]) -> None:
     clock = Clock(1_000_000.0)
     shared = Shared(clock)
@@ -64,9 +69,12 @@ async def play(given: list[tuple[Any, ...]]) -> None:
             case ("look", worker):
                 await workers[worker].look()
             case ("pass", seconds):
-                clock.now += seconds
+                for _ in range(3):  # processes that live say so; who is not heard of for 15 seconds has lost its places
+                    clock.now += seconds / 3
+                    await every(workers)
             case ("weather", weather):
                 shared.away, shared.deaf = weather == "away", weather == "deaf"
+                await every(workers)
         assert spent + sum(money for *_, money in running) <= MONEY.limit
         assert len(running) <= PLACES.limit
         assert sum(units for at, units in tokens if at > clock() - WINDOW.window_s) <= WINDOW.limit
