@@ -26,7 +26,7 @@ from edgegate.stores.sqlite_schema import migrate, migrations
 DEADLINE_S = 0.5
 OPEN_S = 10.0
 BUSY_MS = 400
-"""How long SQLite itself waits for another process's transaction."""
+"""How long a call waits for another process's transaction."""
 
 WAL_BYTES = 64 << 20
 """What the log is cut back to after something large was written."""
@@ -105,7 +105,7 @@ class Database:
             if durable is not self._durable:
                 db.execute(f"PRAGMA synchronous={'FULL' if durable else 'NORMAL'}")
                 self._durable = durable
-            return call(db, *args, **kwargs)
+            return in_turn(lambda: call(db, *args, **kwargs))
 
         try:
             async with asyncio.timeout(deadline_s):
@@ -134,7 +134,7 @@ class Database:
 def _connect(file: str) -> sqlite3.Connection:
     if file:
         make(file)
-    db = sqlite3.connect(file or ":memory:", isolation_level=None, timeout=BUSY_MS / 1000)
+    db = sqlite3.connect(file or ":memory:", isolation_level=None, timeout=0)
     try:
         patiently(lambda: db.execute("PRAGMA journal_mode=WAL"))
         db.execute("PRAGMA synchronous=FULL")
@@ -144,6 +144,19 @@ def _connect(file: str) -> sqlite3.Connection:
         db.close()
         raise
     return db
+
+
+def in_turn(call: Callable[[], Result]) -> Result:
+    """What `call` gives, tried again while another process has the file: SQLite itself would sleep ever longer in between, and a
+    process could starve. A call that finds the file locked has done nothing."""
+    end = time.monotonic() + BUSY_MS / 1000
+    while True:
+        try:
+            return call()
+        except sqlite3.OperationalError as error:
+            if "locked" not in str(error) or time.monotonic() > end:
+                raise
+            time.sleep(0.001)
 
 
 def patiently(call: Callable[[], object]) -> None:
