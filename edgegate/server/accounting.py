@@ -45,6 +45,9 @@ if TYPE_CHECKING:
     from edgegate.admin.api import Admin
     from edgegate.stores.redis import RedisLink
 
+RECORDS, LEASES, KEYS = "records", "leases", "keys"
+"""What stores are called in metrics and events."""
+
 PRICES_S = 2.0
 DAY_S = 86_400.0
 
@@ -221,9 +224,6 @@ class Accounting:
                 self._events.emit("store_lost", store=store, reason=reason)
             else:
                 self._log.warning("store_lost", store=store, reason=reason[:200])
-
-
-RECORDS, LEASES, KEYS = "records", "leases", "keys"
 
 
 def _stores(config: Config, file: str, keeps: bool) -> tuple[Records, Directory | None]:

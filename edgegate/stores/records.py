@@ -103,5 +103,6 @@ class Records(Protocol):
         ...
 
     async def prune(self, before_ms: int) -> int:
-        """Removes rows that are older (their daily sums stay), at most some thousand at once. Gives how many."""
+        """Removes rows that are older (their daily sums stay), at most some thousand at once. Gives how many. A store that keeps batches
+        whole removes one when all of its rows are older."""
         ...
