@@ -92,11 +92,16 @@ async def test_old_items_are_not_news(valkey: ValkeyServer, namespace: str) -> N
     clock = Clock(1000.0)
     early = Clock(994.9)
     async with replicas(valkey.url, namespace, "a", clock=early) as (one,), replicas(valkey.url, namespace, "b", clock=clock) as (two,):
-        one.news.tell(OPEN)
-        await until(lambda: two.counts["stale"] == 1)
+
+        def told(item: dict[str, Any], done: bool) -> bool:
+            """Tells it until it is done: what a busy machine cannot deliver at once is lost."""
+            one.news.tell(item)
+            return done
+
+        await until(lambda: told(OPEN, two.counts["stale"] >= 1))
         early.now = 995.1
-        one.news.tell(HOLD)
-        await until(lambda: two.items() == [HOLD])
+        await until(lambda: told(HOLD, HOLD in two.items()))
+        assert OPEN not in two.items()
 
 
 async def test_what_is_no_item_is_dropped_and_counted(valkey: ValkeyServer, namespace: str) -> None:
